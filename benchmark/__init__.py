@@ -1,0 +1,1 @@
+"""Runs one measure against one task: plan, evidence, training, grouping, store."""

@@ -1,0 +1,58 @@
+"""Where jobs run: in this process, or in a pool of processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Protocol
+
+from benchmark.jobs import Outcome, TrainJob, execute
+from benchmark.store import Store
+
+
+class Executor(Protocol):
+    """Runs jobs and yields their outcomes in the order of completion."""
+
+    def map(self, jobs: Sequence[TrainJob], store: Store) -> Iterator[Outcome]: ...
+
+
+class InProcess:
+    """One job after the other, here."""
+
+    def map(self, jobs: Sequence[TrainJob], store: Store) -> Iterator[Outcome]:
+        for job in jobs:
+            yield execute(job, store)
+
+
+class Pool:
+    """Several single-threaded processes side by side. A worker that dies fails its job only
+    as far as the pool can tell: all jobs that were still out are told as failed."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def map(self, jobs: Sequence[TrainJob], store: Store) -> Iterator[Outcome]:
+        workers = min(self.workers, len(jobs))
+        if not workers:
+            return
+        # forkserver with the heavy modules loaded gives a worker in a fraction of a second.
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(["benchmark.training.preload"])
+        pool = ProcessPoolExecutor(workers, mp_context=context)
+        try:
+            out = {pool.submit(execute, job, store): job for job in jobs}
+            for future in as_completed(out):
+                try:
+                    yield future.result()
+                except Exception as error:  # the worker was killed, or --debug lets errors through
+                    reason = " ".join(str(error).split())
+                    yield Outcome(out[future], error=f"{type(error).__name__}: {reason}")
+        except BaseException:
+            for process in list((pool._processes or {}).values()):  # Ctrl-C must not wait for trainings
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,234 @@
+"""From a similarity matrix to groups of languages, one model each.
+
+Groups are tuples of language indices in canonical form: each sorted, and sorted among
+themselves. Similarities are ``[source, target]``, higher is more alike, NaN missing; only
+languages that can be trained on belong in them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from math import factorial, prod
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from leaderboard.statistics import centre
+
+Groups = tuple[tuple[int, ...], ...]
+Matrix = NDArray[np.float64]
+
+EXACT_UP_TO = 14  # languages; beyond, 3^n subset pairs are too many
+_RANDOM_STARTS = 20
+_KICKS = 200
+
+
+def default_k(n: int) -> int:
+    """How many groups ``n`` languages make unless told otherwise: max(2, round(n / 4))."""
+    return max(2, round(n / 4))
+
+
+def canonical(groups: Iterable[Iterable[int]]) -> Groups:
+    """Each group sorted, groups sorted."""
+    return tuple(sorted(tuple(sorted(int(i) for i in group)) for group in groups))
+
+
+def objective(C: ArrayLike, groups: Iterable[Sequence[int]]) -> float:
+    """Σ_i mean over the other members j of i's group of C[j, i]; a language alone scores 0.
+
+    ``C`` is a centred similarity ``[n, n]`` (:func:`leaderboard.statistics.centre`), in which
+    node effects have cancelled; missing cells count as 0.
+    """
+    values = _filled(C)
+    total = 0.0
+    for group in groups:
+        if len(group) > 1:
+            total += float(values[np.ix_(group, group)].sum()) / (len(group) - 1)
+    return total
+
+
+def partition(S: ArrayLike, k: int) -> Groups:
+    """The ``k`` non-empty groups that maximise :func:`objective` of the centred ``S`` ``[n, n]``.
+
+    Exact by dynamic programming over subsets up to 14 languages; beyond, the best that moves
+    and swaps reach from agglomerative and many fixed pseudo-random starts. ValueError for k outside 1 to n.
+    """
+    C = _filled(centre(S))
+    _check_k(len(C), k)
+    pairs = C + C.T  # the objective sees only what two languages give each other
+    # An order that depends on the values alone, so that renaming languages changes nothing.
+    strength = (pairs**2).sum(axis=1)
+    order = np.argsort(np.round(strength / max(float(strength.max()), 1e-300), 9), kind="stable")
+    pairs = pairs[np.ix_(order, order)]
+    found = _exact(pairs, k) if len(C) <= EXACT_UP_TO else _searched(pairs, k)
+    return canonical([order[list(group)].tolist() for group in found])
+
+
+def agglomerative(S: ArrayLike, k: int) -> Groups:
+    """``k`` clusters by average linkage (scikit-learn) on the symmetrised centred ``S`` ``[n, n]``.
+    ValueError for k outside 1 to n.
+    """
+    C = _filled(centre(S))
+    _check_k(len(C), k)
+    return canonical(_linked(C + C.T, k, "average"))
+
+
+GROUPINGS: dict[str, Callable[[ArrayLike, int], Groups]] = {
+    "partition": partition,
+    "agglomerative": agglomerative,
+}
+
+
+def random_partitions(sizes: Sequence[int], draws: int, seed: int) -> list[Groups]:
+    """``draws`` random partitions of Σ sizes languages into groups of these sizes.
+
+    No partition comes again before every partition of this size profile has come.
+    ValueError for a size below 1.
+    """
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"sizes: expected group sizes of at least 1, found {list(sizes)}")
+    n = sum(sizes)
+    alike = Counter(sizes).values()
+    possible = factorial(n) // prod(map(factorial, sizes)) // prod(map(factorial, alike))
+    cuts = np.cumsum(sizes)[:-1]
+    rng = np.random.default_rng(seed)
+    result: list[Groups] = []
+    seen: set[Groups] = set()
+    while len(result) < draws:
+        groups = canonical(part.tolist() for part in np.split(rng.permutation(n), cuts))
+        if groups not in seen:
+            seen.add(groups)
+            result.append(groups)
+        if len(seen) == possible:
+            seen.clear()
+    return result
+
+
+def _filled(C: ArrayLike) -> Matrix:
+    """``C`` with 0 for missing cells and on the diagonal."""
+    values = np.array(C, dtype=np.float64)
+    np.fill_diagonal(values, 0.0)
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _check_k(n: int, k: int) -> None:
+    if not 1 <= k <= n:
+        raise ValueError(f"groups: expected 1 to {n} for {n} languages, found {k}")
+
+
+def _exact(pairs: Matrix, k: int) -> list[list[int]]:
+    """best[j, mask] is the highest objective of j groups that make up the languages in mask."""
+    n = len(pairs)
+    size = 1 << n
+    inside, members = np.zeros(size), np.zeros(size)
+    for i in range(n):  # subsets whose highest language is i
+        low = 1 << i
+        to_i = np.zeros(1)
+        for j in range(i):
+            to_i = np.concatenate([to_i, to_i + pairs[i, j]])
+        inside[low : 2 * low] = inside[:low] + to_i
+        members[low : 2 * low] = members[:low] + 1
+    value = np.where(members > 1, inside / np.maximum(members - 1, 1), 0.0)
+
+    best = np.full((k + 1, size), -np.inf)
+    best[0, 0] = 0.0
+    chosen = np.zeros((k + 1, size), dtype=np.int64)
+    # The group of the lowest language is chosen first; what is left never holds language 0.
+    for mask in [*range(2, size, 2), size - 1]:
+        lowest = mask & -mask
+        group = np.full(1, lowest)
+        for i in range(n):
+            if mask >> i & 1 and 1 << i != lowest:
+                group = np.concatenate([group, group + (1 << i)])
+        reached = value[group] + best[:k, mask - group]
+        at = reached.argmax(axis=1)
+        best[1:, mask] = reached[np.arange(k), at]
+        chosen[1:, mask] = group[at]
+    groups, mask = [], size - 1
+    for j in range(k, 0, -1):
+        group_mask = int(chosen[j, mask])
+        groups.append([i for i in range(n) if group_mask >> i & 1])
+        mask -= group_mask
+    return groups
+
+
+def _searched(pairs: Matrix, k: int) -> list[list[int]]:
+    n = len(pairs)
+    starts = [_labels(_linked(pairs, k, linkage), n) for linkage in ("average", "complete")]
+    rng = np.random.default_rng(0)
+    starts += [_uneven(rng, n, k) for _ in range(_RANDOM_STARTS)]
+    best, found = -np.inf, starts[0]
+    for start in starts:
+        value, labels = _improved(pairs, start, k)
+        if value > best + 1e-12 * abs(value):
+            best, found = value, labels
+    for _ in range(_KICKS):  # iterated local search: a few languages displaced, then improved again
+        kicked = found.copy()
+        several = rng.choice(n, size=rng.integers(2, 2 + max(2, n // 4)), replace=False)
+        kicked[several] = rng.integers(k, size=len(several))
+        if len(np.unique(kicked)) < k:
+            continue
+        value, labels = _improved(pairs, kicked, k)
+        if value > best + 1e-12 * abs(value):
+            best, found = value, labels
+    return [np.flatnonzero(found == g).tolist() for g in range(k)]
+
+
+def _uneven(rng: np.random.Generator, n: int, k: int) -> NDArray[np.int64]:
+    """Random labels for k non-empty groups of often unequal sizes, as the best ones can be."""
+    rest = rng.choice(k, size=n - k, p=rng.dirichlet(np.ones(k)))
+    return rng.permutation(np.concatenate([np.arange(k), rest]))
+
+
+def _improved(pairs: Matrix, start: NDArray[np.int64], k: int) -> tuple[float, NDArray[np.int64]]:
+    """The best move or swap, again and again, until none improves."""
+    labels = start.copy()
+    n = len(pairs)
+    everyone = np.arange(n)
+    least = 1e-10 * max(float(np.abs(pairs).max()), 1e-300)
+    while True:
+        member = np.eye(k)[labels]
+        size = member.sum(axis=0)
+        to = pairs @ member  # [language, group]: summed pairs with its members
+        inside = (to * member).sum(axis=0) / 2
+        value = inside / np.maximum(size - 1, 1)
+        own, m, now = to[everyone, labels], size[labels], value[labels]
+
+        left = (inside[labels] - own) / np.maximum(m - 2, 1)
+        move = (left - now)[:, None] + (inside + to) / size - value
+        move[everyone, labels] = -np.inf
+        move[m == 1] = -np.inf  # no group is left empty
+
+        swapped = (inside[labels] - own)[:, None] + to[:, labels].T - pairs
+        swap = swapped / np.maximum(m - 1, 1)[:, None] - now[:, None]
+        swap = np.where(labels[:, None] != labels[None, :], swap + swap.T, -np.inf)
+
+        i, g = divmod(int(move.argmax()), k)
+        a, b = divmod(int(swap.argmax()), n)
+        if max(move[i, g], swap[a, b]) <= least:
+            return float(value.sum()), labels
+        if move[i, g] >= swap[a, b]:
+            labels[i] = g
+        else:
+            labels[[a, b]] = labels[[b, a]]
+
+
+def _linked(pairs: Matrix, k: int, linkage: str) -> list[list[int]]:
+    n = len(pairs)
+    if k == n:  # scikit-learn refuses a single language
+        return [[i] for i in range(n)]
+    from sklearn.cluster import AgglomerativeClustering
+
+    distance = pairs.max() - pairs
+    np.fill_diagonal(distance, 0.0)
+    clustering = AgglomerativeClustering(n_clusters=k, metric="precomputed", linkage=linkage)
+    labels = clustering.fit_predict(distance)
+    return [np.flatnonzero(labels == g).tolist() for g in range(k)]
+
+
+def _labels(groups: Sequence[Sequence[int]], n: int) -> NDArray[np.int64]:
+    labels = np.zeros(n, dtype=np.int64)
+    for g, group in enumerate(groups):
+        labels[list(group)] = g
+    return labels

@@ -1,0 +1,290 @@
+"""The unit of work: one training, what is read along it and what it is scored on.
+
+A job is frozen and JSON-able; no tensor, closure or live object crosses this seam. Readings
+and scores are products beside the training: they are no part of its key, and are stored apart,
+so that a reading or a language added later trains nothing again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.seeds import derive, digest
+from benchmark.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+NUMERICS = 1  # raised whenever a change of ours changes the numbers of a training
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """Hyper-parameters of one training.
+
+    ``warmup``: share of the steps. ``patience``: epochs without a better dev score before
+    stopping, 0 for none. ``precision``: ``fp32`` or ``bf16`` (mixed).
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    max_length: int
+    precision: str
+    patience: int = 0
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class TracePlan:
+    """A gradient reading with everything resolved: which examples, how many probes."""
+
+    kind: str
+    params: tuple[tuple[str, str | int | float], ...]
+    pools: tuple[tuple[str, str], ...]  # (language, key of its encoded examples)
+    probes: int
+    half_batch: int
+    parallel: bool
+
+    def key(self, training: str) -> str:
+        return f"{training}.reading.{digest(asdict(self))[:16]}"
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """A set of examples to be scored on."""
+
+    language: str
+    split: str
+    examples: str  # key of the encoded examples
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One model fitted on one set of languages by one strategy with one seed."""
+
+    task: str
+    labels: int
+    metric: str
+    data: tuple[tuple[str, str], ...]  # (language, key of its encoded training examples), sorted
+    model: str
+    model_digest: str
+    hyper: Hyper
+    seed: int
+    numerics: str
+    strategy: str = "plain"
+    dev: tuple[tuple[str, str], ...] = ()  # only with patience: part of what is trained
+    # Products and places: no part of the key.
+    model_path: str = field(default="", compare=False)
+    device: str = field(default="cpu", compare=False)
+    readings: tuple[TracePlan, ...] = field(default=(), compare=False)
+    evaluate: tuple[EvalSet, ...] = field(default=(), compare=False)
+    label: str = field(default="", compare=False)  # for a person: "swa", "joint", "deu+nld"
+
+    def identity(self) -> dict[str, Any]:
+        """What the key is made of."""
+        products = ("model_path", "device", "readings", "evaluate", "label")
+        return {name: value for name, value in asdict(self).items() if name not in products}
+
+    @cached_property
+    def key(self) -> str:
+        return digest(self.identity())
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(language for language, _ in self.data)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: an error in one line, or nothing to say."""
+
+    job: TrainJob
+    error: str | None = None
+    trained: bool = False
+
+
+def scored(store: Store, training: str) -> dict[tuple[str, str], str]:
+    """``(split, examples key) → scores key``: what a training has been scored on already."""
+    found = {}
+    for key in store.keys(f"{training}.scores."):
+        if store.has(key):
+            for split, examples in store.manifest(key)["sets"]:
+                found[split, examples] = key
+    return found
+
+
+def missing(job: TrainJob, store: Store) -> tuple[bool, list[TracePlan], list[EvalSet]]:
+    """What of a job is still to do: the training, readings, sets to be scored on."""
+    have = scored(store, job.key)
+    return (
+        not store.has(job.key),
+        [reading for reading in job.readings if not store.has(reading.key(job.key))],
+        [one for one in job.evaluate if (one.split, one.examples) not in have],
+    )
+
+
+def predictions(store: Store, scores: str, split: str, examples: str) -> np.ndarray[Any, Any]:
+    """Predicted labels ``[examples]`` on one set, from a scores object (see ``scored``)."""
+    found: np.ndarray[Any, Any] = np.load(store.path(scores) / f"{split}-{examples[:16]}.npy")
+    return found
+
+
+def execute(job: TrainJob, store: Store) -> Outcome:
+    """Do whatever of the job is missing: the one place where work happens. Never raises for the
+    job's own failure; failures are told in the outcome and never stored."""
+    try:
+        with store.lock(job.key):
+            to_train, readings, sets = missing(job, store)
+            if not (to_train or readings or sets):
+                return Outcome(job)
+            _work(job, store, to_train, readings, sets)
+        return Outcome(job, trained=to_train)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        text = " ".join(str(error).split())
+        return Outcome(job, error=f"{type(error).__name__}: {text}")
+    finally:
+        store.unreport(job.key)
+
+
+def _work(
+    job: TrainJob, store: Store, to_train: bool, readings: list[TracePlan], sets: list[EvalSet]
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from benchmark.training import model as models
+
+    torch.set_num_threads(1)  # the number of threads changes the last bits; processes do not
+    device = torch.device(job.device)
+    model = models.load(Path(job.model_path), job.labels, derive(job.seed, "initialisation")).to(device)
+    if to_train or readings:
+        # A reading that is missing is taken along the same training once more: same bits.
+        _train(job, store, model, readings, to_train, device)
+    else:
+        model.load_state_dict(load_file(store.path(job.key) / "model.safetensors"))
+    if sets:
+        _evaluate(job, store, model, sets, device)
+
+
+def _train(
+    job: TrainJob,
+    store: Store,
+    model: torch.nn.Module,
+    readings: list[TracePlan],
+    keep: bool,
+    device: torch.device,
+) -> None:
+    from safetensors.torch import save_file
+
+    from benchmark.registry import create
+    from benchmark.training.batches import Encoded, Mixture
+    from benchmark.training.loop import train
+    from benchmark.training.probes import GradientTrace
+    from tasks.languages import language as named
+
+    def encoded(pairs: tuple[tuple[str, str], ...]) -> dict[str, Encoded]:
+        return {language: Encoded.open(store.path(key)) for language, key in pairs}
+
+    probes = [
+        GradientTrace(
+            encoded(reading.pools),
+            probes=reading.probes,
+            half_batch=reading.half_batch,
+            parallel=reading.parallel,
+            seed=derive(job.seed, "probes", reading.kind, str(reading.params)),
+            precision=job.hyper.precision,
+            device=device,
+        )
+        for reading in readings
+    ]
+    mixture = Mixture({named(language): data for language, data in encoded(job.data).items()})
+    strategy, _ = create("strategies", job.strategy)
+    dev = list(encoded(job.dev).values())
+    history = train(
+        model,
+        mixture,
+        job.hyper,
+        strategy,
+        job.seed,
+        device,
+        probes=probes,
+        dev_score=(lambda: _mean_score(job, model, dev, device)) if job.hyper.patience else None,
+        report=lambda done: store.report(job.key, done),
+    )
+    peak = peak_memory_mb(device)
+    if keep:
+
+        def write(folder: Path) -> None:
+            save_file({n: v.contiguous().cpu() for n, v in model.state_dict().items()}, folder / "model.safetensors")
+            (folder / "history.json").write_text(json.dumps(asdict(history), indent=1), "utf8")
+
+        cost = {"seconds": history.seconds, "peak_memory_mb": peak}
+        store.put(job.key, write, {"kind": "training", "job": job.identity(), "cost": cost})
+    for reading, probe in zip(readings, probes, strict=True):
+        arrays, meta = probe.result()
+
+        def write_trace(folder: Path, arrays: Any = arrays, meta: Any = meta) -> None:
+            for name, array in arrays.items():
+                np.save(folder / f"{name}.npy", array)
+            (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf8")
+
+        cost = {"seconds": probe.seconds, "peak_memory_mb": peak}
+        about = {"kind": "reading", "training": job.key, "reading": asdict(reading), "cost": cost}
+        store.put(reading.key(job.key), write_trace, about)
+
+
+def _mean_score(job: TrainJob, model: torch.nn.Module, dev: list[Any], device: torch.device) -> float:
+    from benchmark.training.evaluation import predict
+    from tasks.metrics import score
+
+    found = predict(model, dev, device, job.hyper.precision)
+    scores = [score(job.metric, one.labels, said, job.labels) for one, said in zip(dev, found, strict=True)]
+    return float(np.mean(scores))
+
+
+def _evaluate(
+    job: TrainJob, store: Store, model: torch.nn.Module, sets: list[EvalSet], device: torch.device
+) -> None:
+    from benchmark.training.batches import Encoded
+    from benchmark.training.evaluation import predict
+
+    begun = time.perf_counter()
+    data = [Encoded.open(store.path(one.examples)) for one in sets]
+    found = predict(model, data, device, job.hyper.precision)
+
+    def write(folder: Path) -> None:
+        for one, said in zip(sets, found, strict=True):
+            np.save(folder / f"{one.split}-{one.examples[:16]}.npy", said)
+
+    covered = [[one.split, one.examples] for one in sets]
+    cost = {"seconds": time.perf_counter() - begun, "peak_memory_mb": peak_memory_mb(device)}
+    about = {"kind": "scores", "training": job.key, "sets": covered, "cost": cost}
+    key = f"{job.key}.scores.{digest(covered)[:16]}"
+    store.put(key, write, about)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of this process so far, in MB; of the device where that is a GPU."""
+    import torch
+
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)

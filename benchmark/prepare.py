@@ -1,0 +1,321 @@
+"""From what is asked to what is run: languages, data, model, and the jobs they make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchmark.config import PRESETS, SCRATCH, RunConfig
+from benchmark.encoding import Encoder, half
+from benchmark.errors import UserError
+from benchmark.jobs import EvalSet, Hyper, TracePlan, TrainJob
+from benchmark.models import Model, build_scratch, pretrained, scratch
+from benchmark.provenance import numerics
+from benchmark.registry import create, parse
+from benchmark.samples import stratified, unseen
+from benchmark.seeds import derive, digest
+from benchmark.store import Store
+from measures.needs import Reading
+from tasks.base import SPLITS, Access, Corpus, DataError, Example, Task, TaskSpec
+from tasks.languages import Language, UnknownLanguage, find
+from tasks.sources import fingerprint
+
+PROBES = (4, 12)  # of a training: fewer see too little of it, more only cost time
+HALF_BATCHES = (8, 64)  # examples of a probe's half-batch
+POOL = 2000  # dev examples a language that probes draw from
+Examples = dict[str, tuple[Example, ...]]
+
+
+@dataclass(frozen=True)
+class SeedData:
+    """What is fixed for one seed: its subsample, its model folder, its encoded examples."""
+
+    seed: int
+    model: Model
+    hyper: Hyper
+    train: Examples
+    keys: dict[tuple[str, str], str]  # (split, code) → encoded examples
+    pools: dict[str, Examples]  # split → what probes draw from
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run with everything resolved that does not need a training."""
+
+    config: RunConfig
+    store: Store
+    task: str  # with its parameters
+    spec: TaskSpec
+    languages: tuple[Language, ...]
+    sources: tuple[str, ...]  # codes of the languages with training data
+    source: str
+    data_fingerprint: str
+    dev: Examples
+    test: Examples
+    k: int
+    draws: int
+    device: str
+    precision: str
+    seeds: tuple[SeedData, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(language.code for language in self.languages)
+
+    def job(self, of: SeedData, group: Sequence[str], label: str = "", **products: Any) -> TrainJob:
+        """The training of a group of languages under one seed."""
+
+        def data(split: str) -> tuple[tuple[str, str], ...]:
+            return tuple((code, of.keys[split, code]) for code in sorted(group))
+
+        return TrainJob(
+            task=f"{self.task}@{self.spec.version}",
+            labels=len(self.spec.labels),
+            metric=self.spec.metric,
+            data=data("train"),
+            dev=data("dev") if of.hyper.patience else (),
+            model=of.model.name,
+            model_digest=of.model.digest,
+            hyper=of.hyper,
+            seed=of.seed,
+            numerics=f"{numerics()}/{self.device}",
+            strategy=self.config.strategy,
+            model_path=str(of.model.folder),
+            device=self.device,
+            label=label or "+".join(sorted(group)),
+            **products,
+        )
+
+    def evaluation(self, of: SeedData, codes: Sequence[str], *splits: str) -> tuple[EvalSet, ...]:
+        return tuple(EvalSet(code, split, of.keys[split, code]) for code in codes for split in splits)
+
+    def each(self, of: SeedData, code: str) -> TrainJob:
+        """Trained on one language, scored on every language's dev and test."""
+        return self.job(of, [code], evaluate=self.evaluation(of, self.codes, "dev", "test"))
+
+    def joint(self, of: SeedData, readings: Sequence[Reading] = ()) -> TrainJob:
+        """Trained on all languages; readings are taken along it."""
+        plans = tuple(self.trace(of, reading) for reading in sorted(readings, key=repr))
+        sets = self.evaluation(of, self.codes, "test")
+        return self.job(of, self.sources, "joint", evaluate=sets, readings=plans)
+
+    def group(self, of: SeedData, group: Sequence[str]) -> TrainJob:
+        """Trained on a group, scored on its members' tests."""
+        if len(group) == 1:
+            return self.each(of, group[0])
+        if len(group) == len(self.sources):
+            return self.joint(of)
+        return self.job(of, group, evaluate=self.evaluation(of, sorted(group), "test"))
+
+    def trace(self, of: SeedData, reading: Reading) -> TracePlan:
+        """A gradient reading, sized by ``probe_share``: at most that share of the joint training's examples.
+
+        Raises:
+            UserError: a reading nobody knows how to take.
+        """
+        params = dict(reading.params)
+        split = str(params.get("split", "dev"))
+        if (reading.of, reading.kind) != ("joint", "gradients") or split not in of.pools:
+            raise UserError(
+                f"readings known here are gradients of the joint training (split dev or train), found {reading}"
+            )
+        halves = {code: _smaller_half(rows, self.spec.parallel) for code, rows in of.pools[split].items()}
+        pools = sorted(code for code, smaller in halves.items() if smaller >= HALF_BATCHES[0])
+        if len(pools) < 3:
+            raise UserError(
+                f"gradients need at least 3 languages with {2 * HALF_BATCHES[0]} {split} examples "
+                f"that are in no other split, found {len(pools)}"
+            )
+        seen = of.hyper.epochs * sum(len(of.train[code]) for code in self.sources)
+        allowed = self.config.probe_share * seen / (2 * len(pools))  # examples a language and half, in all
+        size = int(min(HALF_BATCHES[1], max(HALF_BATCHES[0], allowed // PROBES[0])))
+        size = min(size, *(halves[code] for code in pools))
+        return TracePlan(
+            kind=reading.kind,
+            params=reading.params,
+            pools=tuple((code, of.keys["pool" if split == "dev" else "train", code]) for code in pools),
+            probes=int(min(PROBES[1], max(1, allowed // size))),
+            half_batch=size,
+            parallel=self.spec.parallel,
+        )
+
+
+def prepare(config: RunConfig) -> Setup:
+    """Resolve a run: everything that can be wrong with what was asked is said here. Writes nothing.
+
+    Raises:
+        UserError: one line on what was wrong, what is allowed, what was found.
+    """
+    preset = PRESETS[config.preset]
+    task, given = create("tasks", config.task)
+    task_name = parse(config.task)[0] + _brackets(given)
+    create("strategies", config.strategy)
+    spec: TaskSpec = task.spec
+    languages = _languages(task, config.languages)
+    notes: list[str] = []
+    try:
+        corpus: Corpus = task.open(Access(config.data, config.cache / "downloads", config.offline))
+        full = {
+            (split, language.code): tuple(corpus.examples(language, split))
+            for language in languages
+            for split in SPLITS
+        }
+    except DataError as error:
+        raise UserError(str(error)) from error
+    sources = _sources(task, languages, full)
+    most = config.max_train if config.max_train is not None else preset.max_train
+    smallest = min(sources, key=lambda code: len(full["train", code]))
+    if preset.equal:
+        least = len(full["train", smallest])
+        if most is None or least < most:
+            notes.append(f"every language trains on {least} examples, all that {smallest} has")
+            most = least
+    limit = config.max_eval if config.max_eval is not None else preset.max_eval
+    dev, test = (
+        {
+            language.code: stratified(full[split, language.code], limit, derive(0, split, language.code))
+            for language in languages
+        }
+        for split in ("dev", "test")
+    )
+    device, precision = _device(config)
+    name = config.model or preset.model or spec.paper_model
+    hyper = config.hyper(name == SCRATCH, precision)
+    seeds = config.seeds if config.seeds is not None else preset.seeds
+    k = config.groups if config.groups is not None else default_k(len(sources))
+    if not 1 <= k <= len(sources):
+        raise UserError(f"--groups takes 1 to the number of languages with training data, {len(sources)}, found {k}")
+    setup = Setup(
+        config=config,
+        store=Store(config.cache.resolve()),
+        task=task_name,
+        spec=spec,
+        languages=languages,
+        sources=sources,
+        source=corpus.source,
+        data_fingerprint=digest({f"{split}/{code}": fingerprint(rows) for (split, code), rows in full.items()}),
+        dev=dev,
+        test=test,
+        k=k,
+        draws=config.draws if config.draws is not None else preset.draws,
+        device=device,
+        precision=precision,
+        seeds=(),
+        notes=tuple(notes),
+    )
+    fixed = None if name == SCRATCH else pretrained(name, config.offline)
+    return replace(setup, seeds=tuple(_seed(setup, seed, fixed, hyper, most, full) for seed in seeds))
+
+
+def default_k(n: int) -> int:
+    """The number of groups of a run that names none."""
+    from benchmark.grouping import default_k as rule
+
+    return rule(n)
+
+
+def _seed(
+    setup: Setup, seed: int, fixed: Model | None, hyper: Hyper, most: int | None, full: dict[tuple[str, str], Any]
+) -> SeedData:
+    codes = setup.codes
+    train = {
+        code: stratified(full["train", code], most, derive(seed, "subsample", code)) if code in setup.sources else ()
+        for code in codes
+    }
+    model = fixed or scratch(_texts(train), seed, setup.store)
+    encoder = Encoder(setup.store, model.folder, model.digest, hyper.max_length)
+    clean = {code: unseen(full["dev", code], full["train", code], full["test", code]) for code in codes}
+    pools = {
+        "dev": {code: stratified(clean[code], POOL, derive(seed, "pool", code)) for code in codes},
+        "train": train,
+    }
+    splits = {"train": train, "dev": setup.dev, "test": setup.test, "pool": pools["dev"]}
+    keys = {(split, code): encoder.key(rows[code]) for split, rows in splits.items() for code in codes}
+    return SeedData(seed, model, hyper, train, keys, pools)
+
+
+def materialise(setup: Setup) -> None:
+    """Make what trainings start from, as far as the store lacks it: scratch models, encoded examples."""
+    store = Store.at(setup.store.root)
+    for of in setup.seeds:
+        if of.model.name == SCRATCH:
+            build_scratch(of.model, _texts(of.train), of.seed, store)
+        encoder = Encoder(store, of.model.folder, of.model.digest, of.hyper.max_length)
+        for rows in (of.train, setup.dev, setup.test, of.pools["dev"]):
+            for code in setup.codes:
+                encoder.encode(rows[code])
+
+
+def _texts(train: Examples) -> list[str]:
+    parts = (part for code in sorted(train) for row in train[code] for part in (row.text, row.pair))
+    return [part for part in parts if part is not None]
+
+
+def _smaller_half(rows: Sequence[Example], parallel: bool) -> int:
+    """How many examples a half-batch can have without repeating any."""
+    ones = sum(map(half, rows)) if parallel else len(rows) // 2
+    return min(ones, len(rows) - ones)
+
+
+def _brackets(params: dict[str, Any]) -> str:
+    return f"[{','.join(f'{key}={value}' for key, value in sorted(params.items()))}]" if params else ""
+
+
+def _languages(task: Task, asked: tuple[str, ...]) -> tuple[Language, ...]:
+    if not asked:
+        return task.default_languages()
+    everything = task.languages()
+    if asked == ("all",):
+        return everything
+    try:
+        found = [find(code, everything, task.codes()) for code in asked]
+    except UnknownLanguage as error:
+        raise UserError(f"{task.name}: {error}") from error
+    return tuple(dict.fromkeys(found))
+
+
+def _sources(task: Task, languages: tuple[Language, ...], full: dict[tuple[str, str], Any]) -> tuple[str, ...]:
+    empty = [language for language in languages if not full["train", language.code]]
+    undeclared = [language.code for language in empty if language not in task.targets_only()]
+    if undeclared:
+        raise UserError(
+            f"{task.name}: every language but {', '.join(sorted(map(str, task.targets_only()))) or 'none'} "
+            f"must have training data, found none for {', '.join(undeclared)}"
+        )
+    for split in ("dev", "test"):
+        without = [language.code for language in languages if not full[split, language.code]]
+        if without:
+            raise UserError(f"{task.name}: every language must have {split} data, found none for {', '.join(without)}")
+    sources = tuple(language.code for language in languages if language not in empty)
+    if len(sources) < 3:
+        targets = f"; no training data: {', '.join(map(str, empty))} (targets only)" if empty else ""
+        raise UserError(
+            f"at least 3 languages with training data are needed, found {len(sources)}: "
+            f"{', '.join(sources) or 'none'}{targets}"
+        )
+    return sources
+
+
+def _device(config: RunConfig) -> tuple[str, str]:
+    device = config.device
+    if device != "cpu":
+        import torch
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        else:
+            try:
+                torch.zeros(1, device=device)
+            except Exception as error:  # torch raises several kinds for a device it cannot use
+                reason = " ".join(str(error).split())[:150]
+                raise UserError(f"--device takes auto, cpu, cuda or what torch can use here, found {device}: {reason}") from error
+    precision = config.precision or ("bf16" if device.startswith("cuda") else "fp32")
+    return device, precision
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

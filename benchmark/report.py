@@ -1,0 +1,145 @@
+"""What a person reads: tables and records on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any, cast
+
+from benchmark.config import RunConfig
+from benchmark.errors import UserError, did_you_mean
+from benchmark.jobs import missing
+from benchmark.progress import say
+from benchmark.registry import Entry, Kind, create, describe, entries, parameters, parse
+
+
+def print_result(config: RunConfig, as_json: bool) -> int:
+    """Do a run, rebuild the leaderboard, print the run's table (or records); the exit code."""
+    from benchmark.runner import run
+    from leaderboard.board import rebuild
+    from leaderboard.formats import plain
+
+    result = run(config)
+    board = rebuild(config.output)
+    for warning in board.warnings:
+        say(warning)
+    if as_json:
+        print(json.dumps([record.model_dump(mode="json") for record in result.records], ensure_ascii=False))
+    else:
+        mine = {(record.task, record.protocol_id) for record in result.records}
+        for table in board.tables:
+            if (table.task, table.protocol_id) in mine:
+                print(plain(table))
+    for line in (*result.measure_failures, *result.failures):
+        say(f"error: {line}")
+    say(f"{len(result.records)} records under {result.paths[0].parent}, the leaderboard in {config.output}/leaderboard.md")
+    return 2 if result.measure_failures else 1 if result.failures else 0
+
+
+def print_plan(config: RunConfig) -> None:
+    """What a run would train, and what is cached."""
+    from benchmark.config import SCRATCH
+    from benchmark.runner import dry_run
+
+    setup, one, two = dry_run(config)
+    store = setup.store
+    print(
+        f"{setup.task} from {setup.source}: {len(setup.sources)} languages to train on "
+        f"({', '.join(setup.sources)}), {len(setup.languages) - len(setup.sources)} as targets only; "
+        f"model {setup.seeds[0].model.name}, {setup.device}, {setup.precision}"
+    )
+    stages = [("transfer", one)] + ([("groups", two)] if two else [])
+    for name, stage in stages:
+        print(f"\n{name}: {len(stage.todo)} of {len(stage.jobs)} trainings to do")
+        for job in stage.todo:
+            train, readings, sets = missing(job, store)
+            parts = ["train"] * train + [f"read {r.kind} at {r.probes} probes" for r in readings]
+            parts += [f"score on {len(sets)} sets"] * bool(sets)
+            print(f"  {job.label} (seed {job.seed}): {', '.join(parts)}")
+    if two is None and config.grouping is not None:
+        most = len(setup.seeds) * setup.k * (1 + setup.draws)
+        print(
+            f"\ngroups: known when the similarities are; {setup.k} groups a measure, and at most {most} trainings "
+            f"for one measure with its {setup.draws} random partitions"
+        )
+    if setup.seeds[0].model.name == SCRATCH:
+        print("\nA scratch model is built from the run's own texts: another set of languages trains everything anew.")
+
+
+def print_list(kinds: list[str]) -> None:
+    """Names with one line each; plugins say where they come from."""
+    for place, kind in enumerate(kinds):
+        if len(kinds) > 1:
+            print(("\n" if place else "") + kind)
+        known, problems = entries(cast(Kind, kind))
+        width = max(map(len, known))
+        for entry in known.values():
+            origin = "" if entry.distribution == "kinship-bench" else f" ({entry.distribution})"
+            try:
+                print(f"  {entry.name:<{width}}  {_summary(entry)}{origin}")
+            except UserError as error:
+                problems.append(str(error))
+        for problem in problems:
+            say(f"warning: {problem}")
+
+
+def _summary(entry: Entry) -> str:
+    return (inspect.getdoc(entry.load()) or "").split("\n")[0]
+
+
+def print_one(spec: str) -> None:
+    """All there is to know of one measure or task."""
+    name, _ = parse(spec)
+    known: dict[Kind, dict[str, Entry]] = {"measures": entries("measures")[0], "tasks": entries("tasks")[0]}
+    kinds = [kind for kind, names in known.items() if name in names]
+    if not kinds:
+        names = [*known["measures"], *known["tasks"]]
+        raise UserError(f"unknown measure or task {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}")
+    for kind in kinds:
+        found, _ = create(kind, spec)
+        entry = known[kind][name]
+        print(f"{name} ({kind[:-1]}, {entry.distribution})\n\n{inspect.getdoc(type(found)) or ''}\n")
+        if kind == "measures":
+            needs = found.needs()
+            print(f"access: {found.access}    symmetric: {'yes' if found.symmetric else 'no'}")
+            wants = [f"{reading.kind} of the {reading.of} training" for reading in needs.readings]
+            wants += ["transfer on dev"] * needs.transfer + list(needs.packages)
+            print(f"needs: {', '.join(wants) or 'the texts alone'}")
+        else:
+            _print_task(found)
+        accepted = parameters(type(found))
+        if accepted:
+            print("\nparameters:")
+        for one in accepted.values():
+            default = "none" if one.default in (None, inspect.Parameter.empty) else one.default
+            print(f"  {one.name}={describe(one.annotation)} (default {default})")
+
+
+def _print_task(task: Any) -> None:
+    spec = task.spec
+    print(f"{spec.description}\n")
+    print(f"kind: {spec.kind}    labels: {', '.join(spec.labels)}    metric: {spec.metric}    version: {spec.version}")
+    print(f"licence: {spec.licence}\nhomepage: {spec.homepage}\ncite: {spec.citation}\n")
+    default = task.default_languages()
+    print(f"default languages ({len(default)}): {', '.join(map(str, default))}")
+    everything = task.languages()
+    only = task.targets_only()
+    print(f"all languages ({len(everything)}): " + ", ".join(f"{one} {one.name}" for one in everything))
+    if only:
+        print(f"targets only (no training data): {', '.join(sorted(map(str, only)))}")
+
+
+def print_board(output: Path) -> None:
+    """Rebuild and print every table of a results folder."""
+    from leaderboard.board import NoRecordsError, rebuild
+
+    try:
+        board = rebuild(output)
+    except NoRecordsError as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        raise UserError(f"--output takes a folder that can be written, found {output}: {error.strerror}") from error
+    for warning in board.warnings:
+        say(f"warning: {warning}")
+    print(board.plain(), end="")

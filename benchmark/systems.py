@@ -1,0 +1,132 @@
+"""Scores of trained systems, from the predictions in the store: transfer, baselines, groupings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.jobs import TrainJob, predictions, scored
+from benchmark.prepare import SeedData, Setup
+from leaderboard.records import Score
+from tasks.metrics import majority, score
+
+TRANSFER_METRIC = "macro_f1"  # label priors differ between languages
+Predictions = NDArray[Any]
+System = Mapping[str, Predictions]  # code → predicted labels [seeds, items], of one system
+Partition = Sequence[Sequence[str]]
+
+
+class Systems:
+    """Everything that can be scored once the trainings of a run are done.
+
+    A system that lacks a training (because it failed) is ``None`` as a whole: a mean over
+    other languages could not be compared.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self._scored: dict[str, dict[tuple[str, str], str]] = {}
+        self._predicted: dict[tuple[str, str, str], Predictions | None] = {}
+
+    def predicted(self, job: TrainJob, split: str, code: str) -> Predictions | None:
+        """Predicted labels of a training, ``None`` if it failed."""
+        place = (job.key, split, code)
+        if place not in self._predicted:
+            store = self.setup.store
+            have = self._scored.setdefault(job.key, scored(store, job.key))
+            examples = next(e.examples for e in job.evaluate if (e.split, e.language) == (split, code))
+            there = (split, examples) in have
+            self._predicted[place] = predictions(store, have[split, examples], split, examples) if there else None
+        return self._predicted[place]
+
+    def gold(self, split: str, code: str) -> NDArray[np.int64]:
+        rows = (self.setup.dev if split == "dev" else self.setup.test)[code]
+        return np.array([row.label for row in rows], dtype=np.int64)
+
+    def transfer(self, of: SeedData, split: str) -> NDArray[np.float64]:
+        """T[source, target] of one seed in macro F1; NaN rows for languages without a training."""
+        codes = self.setup.codes
+        values = np.full((len(codes), len(codes)), np.nan)
+        for s, source in enumerate(codes):
+            if source not in self.setup.sources:
+                continue
+            job = self.setup.each(of, source)
+            for t, target in enumerate(codes):
+                said = self.predicted(job, split, target)
+                if said is not None:
+                    labels = len(self.setup.spec.labels)
+                    values[s, t] = score(TRANSFER_METRIC, self.gold(split, target), said, labels)
+        return values
+
+    @cached_property
+    def per_seed(self) -> list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+        """(seed, T on dev, T on test) of every seed."""
+        return [(of.seed, self.transfer(of, "dev"), self.transfer(of, "test")) for of in self.setup.seeds]
+
+    @cached_property
+    def mean_transfer(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """T on dev and on test, mean over seeds."""
+        return (
+            np.mean([dev for _, dev, _ in self.per_seed], axis=0),
+            np.mean([test for _, _, test in self.per_seed], axis=0),
+        )
+
+    def grouped(self, groups: Partition) -> System | None:
+        """The system that serves each language by the model of its group."""
+        jobs = {
+            code: [self.setup.group(of, group) for of in self.setup.seeds] for group in groups for code in group
+        }
+        return self._collect(jobs)
+
+    @cached_property
+    def monolingual(self) -> System | None:
+        return self._collect({c: [self.setup.each(of, c) for of in self.setup.seeds] for c in self.setup.sources})
+
+    @cached_property
+    def multilingual(self) -> System | None:
+        joint = [self.setup.joint(of) for of in self.setup.seeds]
+        return self._collect(dict.fromkeys(self.setup.sources, joint))
+
+    @cached_property
+    def majority(self) -> System:
+        """The most frequent label of the training examples, whatever the text."""
+        return {
+            code: np.array(
+                [
+                    [majority([row.label for row in of.train[code]])] * len(self.setup.test[code])
+                    for of in self.setup.seeds
+                ]
+            )
+            for code in self.setup.sources
+        }
+
+    def _collect(self, jobs: Mapping[str, Sequence[TrainJob]]) -> System | None:
+        found: dict[str, Predictions] = {}
+        for code in self.setup.sources:
+            runs = [self.predicted(job, "test", code) for job in jobs[code]]
+            if any(run is None for run in runs):
+                return None
+            found[code] = np.array(runs)
+        return found
+
+    def by_seed(self, system: System) -> NDArray[np.float64]:
+        """Official scores, shape ``[seeds, sources]``."""
+        spec = self.setup.spec
+        return np.array(
+            [
+                [score(spec.metric, self.gold("test", code), run, len(spec.labels)) for run in system[code]]
+                for code in self.setup.sources
+            ]
+        ).T
+
+    def score(self, system: System | None) -> Score | None:
+        """The official score by language, mean over seeds, and the mean over languages."""
+        if system is None:
+            return None
+        values = self.by_seed(system).mean(axis=0)
+        per_language = {code: float(value) for code, value in zip(self.setup.sources, values, strict=True)}
+        return Score(metric=self.setup.spec.metric, mean=float(values.mean()), per_language=per_language)

@@ -1,0 +1,1 @@
+"""Fitting and reading one model. The only place with torch at module level."""

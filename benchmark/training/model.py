@@ -1,0 +1,95 @@
+"""The model: an encoder from a folder, mean pooling, and a linear head."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.training.batches import Batch
+
+
+class Classifier(nn.Module):
+    """Mean of the last hidden states, dropout, one linear layer."""
+
+    def __init__(self, encoder: nn.Module, labels: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        config: Any = encoder.config
+        self.dropout = nn.Dropout(float(getattr(config, "hidden_dropout_prob", None) or 0.1))
+        self.head = nn.Linear(int(config.hidden_size), labels)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits, shape ``[examples, labels]``."""
+        inputs: dict[str, Tensor] = {"input_ids": batch.ids, "attention_mask": batch.mask}
+        if batch.types is not None:
+            inputs["token_type_ids"] = batch.types
+        hidden = self.encoder(**inputs).last_hidden_state
+        mask = batch.mask.unsqueeze(-1).to(hidden.dtype)
+        pooled = (hidden * mask).sum(1) / mask.sum(1)
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean loss over the batch, in float32 whatever the precision of the forward pass."""
+    return nn.functional.cross_entropy(model(batch).float(), batch.labels)
+
+
+def load(folder: Path, labels: int, seed: int) -> Classifier:
+    """The encoder of a model folder with a fresh head, initialised from ``seed``."""
+    encoder = load_encoder(folder)
+    torch.manual_seed(seed)
+    model = Classifier(encoder, labels)
+    nn.init.normal_(model.head.weight, std=0.02)
+    nn.init.zeros_(model.head.bias)
+    return model
+
+
+def load_encoder(folder: Path) -> nn.Module:
+    """The bare encoder, float32, scaled-dot-product attention where the model has it; local files only."""
+    from transformers import AutoModel, logging
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    logging.set_verbosity_error()
+    settings: dict[str, Any] = {
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "dtype": torch.float32,
+    }
+    try:
+        encoder = AutoModel.from_pretrained(folder, attn_implementation="sdpa", **settings)
+    except ValueError as error:
+        if "attention" not in str(error):
+            raise
+        encoder = AutoModel.from_pretrained(folder, attn_implementation="eager", **settings)
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # never used: it would only carry a weight without a gradient
+    return encoder  # type: ignore[no-any-return]
+
+
+def block_of(parameter: str) -> str:
+    """The block (``embeddings``, ``layer.i``, ``head``) a parameter of a :class:`Classifier` belongs to."""
+    layer = re.search(r"(?:^|[._])(?:layers?|h|blocks?)\.(\d+)\.", parameter)
+    if layer:
+        return f"layer.{layer[1]}"
+    return "embeddings" if "embed" in parameter or parameter.endswith("wte.weight") else "head"
+
+
+def blocks(model: nn.Module) -> dict[str, list[str]]:
+    """Names of the trainable parameters by block: embeddings, the layers in order, head."""
+    found: dict[str, list[str]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            found.setdefault(block_of(name), []).append(name)
+
+    def rank(block: str) -> tuple[int, int]:
+        if block.startswith("layer."):
+            return 1, int(block.removeprefix("layer."))
+        return (0, 0) if block == "embeddings" else (2, 0)
+
+    return dict(sorted(found.items(), key=lambda item: rank(item[0])))

@@ -1,0 +1,123 @@
+"""A table as plain text, Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+
+from leaderboard.tables import COLUMNS, Row, Table
+
+MISSING = "–"
+
+
+def plain(table: Table) -> str:
+    """For a terminal; lines are as long as they must be, nothing is cut or wrapped."""
+    return "\n\n".join(_parts(table, "simple", _one_line))
+
+
+def markdown(table: Table) -> str:
+    """GitHub's Markdown, with names from outside unable to break the table or add HTML."""
+    return "\n\n".join(_parts(table, "pipe", _escaped))
+
+
+def csv_text(tables: Iterable[Table]) -> str:
+    """One line per row of every table under :data:`COLUMNS`, full precision, missing cells empty."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for row in table.rows:
+            groups = None if row["groups"] is None else "; ".join(map(" ".join, row["groups"]))
+            collapsed = None if row["collapsed"] is None else " ".join(row["collapsed"])
+            writer.writerow(row | {"groups": groups, "collapsed": collapsed})
+    return out.getvalue()
+
+
+def json_text(tables: Iterable[Table]) -> str:
+    """All rows of all tables as one list, full precision, missing values null."""
+    rows = [row for table in tables for row in table.rows]
+    return json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def _parts(table: Table, style: str, clean: Callable[[str], str]) -> list[str]:
+    parts = [clean(table.caption), _tabulated([*_HEADERS], map(_cells, table.rows), style, clean)]
+    parts += [clean(note) for note in table.notes]
+    grouped = [[row["name"], " · ".join(map(" ".join, row["groups"]))] for row in table.rows if row["groups"]]
+    if grouped:
+        parts.append(_tabulated(["measure", "groups"], grouped, style, clean))
+    return parts
+
+
+def _tabulated(headers: list[str], rows: Iterable[list[str]], style: str, clean: Callable[[str], str]) -> str:
+    from tabulate import tabulate
+
+    body = [[clean(cell) for cell in row] for row in rows]
+    heads = [clean(head) for head in headers]
+    return str(tabulate(body, heads, tablefmt=style, disable_numparse=True))
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def _escaped(text: str) -> str:
+    text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+    return text.replace("`", "&#96;").replace("*", "&#42;")
+
+
+def _number(value: float | None, form: str, scale: float = 1.0) -> str:
+    return MISSING if value is None else f"{value * scale:{form}}"
+
+
+def _bounded(row: Row, key: str, bounds: str, form: str, scale: float = 1.0) -> str:
+    """The value and, if known, its interval."""
+    text = _number(row[key], form, scale)
+    low, high = row[f"{bounds}_low"], row[f"{bounds}_high"]
+    return text if low is None else f"{text} [{_number(low, form, scale)}, {_number(high, form, scale)}]"
+
+
+def _score(row: Row) -> str:
+    return _number(row["score"], "z.1f", 100) + ("†" if row["collapsed"] else "")
+
+
+def _gain(other: str) -> Callable[[Row], str]:
+    return lambda row: _bounded(row, f"gain_over_{other}", f"gain_over_{other}_items", "+z.1f", 100)
+
+
+def _over_random(row: Row) -> str:
+    share = row["random_percentile"]
+    return _gain("random")(row) + ("" if share is None else f" ({_number(share, '.0f', 100)} %)")
+
+
+def _correlation(key: str) -> Callable[[Row], str]:
+    return lambda row: _bounded(row, key, f"{key}_ci95", "z.2f")
+
+
+def _spearman(row: Row) -> str:
+    p = row["qap_p"]
+    if p is None:
+        return _number(row["spearman"], "z.2f")
+    return f"{_number(row['spearman'], 'z.2f')} (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
+
+
+_HEADERS: dict[str, Callable[[Row], str]] = {
+    "measure": lambda row: str(row["name"]),
+    "score": _score,
+    "over random (percentile)": _over_random,
+    "over multilingual": _gain("multilingual"),
+    "over monolingual": _gain("monolingual"),
+    "ρ per target": _correlation("per_target_spearman"),
+    "ρ per target, centred": _correlation("centred_per_target_spearman"),
+    "ρ matrix (QAP)": _spearman,
+    "NDCG@3": lambda row: _number(row["ndcg_at_3"], "z.2f"),
+    "regret@1": lambda row: _number(row["regret_at_1"], "z.1f", 100),
+    "access": lambda row: row["access"] or MISSING,
+    "trainings": lambda row: _number(row["trainings"], "g"),
+    "seconds": lambda row: _number(row["seconds"], ".0f"),
+}
+
+
+def _cells(row: Row) -> list[str]:
+    return [cell(row) for cell in _HEADERS.values()]

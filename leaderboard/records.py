@@ -1,0 +1,306 @@
+"""One result as JSON: the schema (version 1), reading and writing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from leaderboard.files import replace_text
+
+Cell = float | None
+Rows = list[list[Cell]]  # [source][target], in the order of the record's languages
+Interval = tuple[float, float] | None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Similarity(_Part):
+    matrix: Rows
+    coverage: Rows | None = None
+    symmetric: bool
+
+
+class SeedTransfer(_Part):
+    seed: int
+    dev: Rows
+    test: Rows
+
+
+class Transfer(_Part):
+    """``dev`` and ``test`` are means over seeds; a row is null for a target without training data."""
+
+    metric: str
+    dev: Rows
+    test: Rows
+    seeds: list[SeedTransfer]
+
+
+class Score(_Part):
+    metric: str
+    mean: float
+    per_language: dict[str, float]
+
+
+class RandomScore(_Part):
+    """Random partitions of the same size profile; ``percentile`` is the share (0 to 1) of
+    them that the grouping beats, ties counted half."""
+
+    mean: float
+    sd: float
+    draws: int
+    percentile: float
+
+
+class Scores(_Part):
+    grouped: Score | None = None
+    multilingual: Score | None = None
+    monolingual: Score | None = None
+    majority: Score | None = None
+    random: RandomScore | None = None
+
+
+class GainIntervals(_Part):
+    """95 % intervals of a gain of the grouping: over seeds (null with one seed) and over test items."""
+
+    seeds: Interval = None
+    items: Interval = None
+
+
+class Intervals(_Part):
+    over_random: GainIntervals = GainIntervals()
+    over_multilingual: GainIntervals = GainIntervals()
+    over_monolingual: GainIntervals = GainIntervals()
+
+
+class Correlation(_Part):
+    """How well the measure foretold transfer. See ``leaderboard.statistics`` for each definition."""
+
+    per_target_spearman: float | None
+    per_target_spearman_ci95: Interval
+    centred_per_target_spearman: float | None
+    centred_per_target_spearman_ci95: Interval
+    spearman: float | None
+    pearson: float | None
+    qap_p: float | None
+    ndcg_at_3: float | None
+    regret_at_1: float | None
+    noise_ceiling: float | None
+
+
+class Data(_Part):
+    source: Literal["folder", "hub", "files", "embedded", "sample"]
+    fingerprint: str
+    train_size: dict[str, int]
+    test_size: dict[str, int]
+
+
+class Cost(_Part):
+    trainings: int
+    seconds: float
+    peak_memory_mb: float
+
+
+class Provenance(_Part):
+    command: str
+    versions: dict[str, str]
+    device: str
+    threads: int
+    precision: str
+    git: str | None
+    started: str
+
+
+class Record(_Part):
+    schema_version: Literal[1] = 1
+    task: str
+    measure: str
+    measure_params: dict[str, str | int | float]
+    access: str  # what information the measure sees: none, text, labels, transfer
+    strategy: str
+    languages: list[str]
+    groups: list[list[str]] | None  # null with --no-groups
+    objective: float | None
+    similarity: Similarity
+    transfer: Transfer
+    scores: Scores
+    intervals: Intervals
+    correlation: Correlation | None  # null for embedded samples
+    data: Data
+    protocol_id: str
+    protocol: dict[str, Any]
+    cost: Cost
+    provenance: Provenance
+
+
+class RecordError(Exception):
+    """A record that cannot be read or written. The message is one line: which, and what is wrong."""
+
+
+def path_for(record: Record) -> Path:
+    """``task/protocol_id/measure-<8 hex of its parameters>.json``, below the results folder."""
+    params = hashlib.sha256(_text(record.measure_params, 0).encode()).hexdigest()[:8]
+    return Path(_safe(record.task), _safe(record.protocol_id), f"{_safe(record.measure)}-{params}.json")
+
+
+def write(record: Record, path: Path) -> None:
+    """Write ``record`` atomically, in one canonical form: fields in the schema's order, free keys
+    sorted, a matrix row per line, floats that read back the same.
+
+    RecordError for a value JSON cannot hold (NaN, infinity) or parts that do not fit together.
+    """
+    replace_text(path, _content(record, path))
+
+
+def _content(record: Record, path: Path) -> str:
+    problem = next(_problems(record), None)
+    if problem is not None:
+        raise RecordError(f"{path}: {problem}")
+    try:
+        text = _text(record, 0) + "\n"
+        text.encode("utf-8")
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"{path}: {_line(error)}") from error
+    return text
+
+
+def read(path: Path) -> Record:
+    """The record at ``path``. RecordError for anything that is not one of this schema version."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RecordError(f"{path}: not readable as JSON: {_line(reason)}") from error
+    if not isinstance(data, dict) or "schema_version" not in data:
+        raise RecordError(f"{path}: not a record: expected an object with schema_version")
+    if data["schema_version"] != 1:
+        found = _line(json.dumps(data["schema_version"]))[:40]
+        raise RecordError(f"{path}: schema_version: expected 1, found {found}")
+    try:
+        record = Record.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise RecordError(f"{path}: {_line(where)}: {_line(first['msg'])}{more}") from error
+    problem = next(_problems(record), None)
+    if problem is not None:
+        raise RecordError(f"{path}: {problem}")
+    return record
+
+
+def write_if_changed(record: Record, path: Path) -> bool:
+    """:func:`write`, unless that would change nothing but the provenance, or would only lose
+    knowledge: of the same protocol, null where the record on disk has a value, otherwise equal
+    (cost aside, which is lower when less was done). Whether it was written.
+    """
+    after = json.loads(_content(record, path))
+    try:
+        before = json.loads(_content(read(path), path))
+    except RecordError:
+        before = None  # missing, or of no use to anybody
+    if before is not None and before["protocol_id"] == record.protocol_id:
+        for known in (before, after):
+            del known["provenance"]
+        if before == after:
+            return False
+        for known in (before, after):
+            del known["cost"]
+        if before != after and _adds_nothing(before, after):
+            return False
+    write(record, path)
+    return True
+
+
+def _adds_nothing(old: Any, new: Any) -> bool:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_adds_nothing(old[key], new[key]) for key in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_adds_nothing, old, new))
+    return bool(new is None or old == new)
+
+
+def _problems(record: Record) -> Iterator[str]:
+    """What the types cannot say: matrices fit the languages, and all languages named are known."""
+    n, languages = len(record.languages), set(record.languages)
+    if len(languages) != n:
+        yield "languages: one is listed twice"
+    matrices = {
+        "similarity.matrix": record.similarity.matrix,
+        "similarity.coverage": record.similarity.coverage,
+        "transfer.dev": record.transfer.dev,
+        "transfer.test": record.transfer.test,
+    }
+    for one in record.transfer.seeds:
+        matrices |= {f"transfer.seeds[{one.seed}].dev": one.dev, f"transfer.seeds[{one.seed}].test": one.test}
+    for name, matrix in matrices.items():
+        if matrix is not None and [len(row) for row in matrix] != [n] * n:
+            yield f"{name}: expected {n} rows of {n} values, one per language"
+    named: dict[str, list[str]] = {"data.train_size": [*record.data.train_size]}
+    named["data.test_size"] = [*record.data.test_size]
+    named["groups"] = [code for group in record.groups or [] for code in group]
+    for kind in ("grouped", "multilingual", "monolingual", "majority"):
+        score: Score | None = getattr(record.scores, kind)
+        named[f"scores.{kind}"] = [*score.per_language] if score else []
+    for name, codes in named.items():
+        unknown = sorted(set(codes) - languages)
+        if unknown:
+            yield f"{name}: {_line(', '.join(unknown))} not among the languages"
+    if len(set(named["groups"])) != len(named["groups"]):
+        yield "groups: a language is in more than one"
+
+
+def _text(value: Any, depth: int) -> str:
+    """Canonical JSON, indented by 2; a list of plain values stays on one line."""
+    if isinstance(value, BaseModel):
+        items = [(name, getattr(value, name)) for name in type(value).model_fields]
+    elif isinstance(value, dict):
+        items = sorted(value.items())
+    elif isinstance(value, (list, tuple)):
+        if not any(isinstance(item, (list, tuple, dict, BaseModel)) for item in value):
+            return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _block("[]", [_text(item, depth + 1) for item in value], depth)
+    else:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    for name, _ in items:
+        if not isinstance(name, str):
+            raise TypeError(f"keys: expected text, found {name!r}")
+    lines = [f"{json.dumps(name, ensure_ascii=False)}: {_text(item, depth + 1)}" for name, item in items]
+    return _block("{}", lines, depth)
+
+
+def _block(brackets: str, lines: list[str], depth: int) -> str:
+    if not lines:
+        return brackets
+    inner = "  " * (depth + 1)
+    body = f",\n{inner}".join(lines)
+    return f"{brackets[0]}\n{inner}{body}\n{'  ' * depth}{brackets[1]}"
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"numbers: expected finite ones, found {constant}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if abs(value) != float("inf") else _refuse(text)
+
+
+def _line(text: object) -> str:
+    """On one line, without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+def _safe(name: str) -> str:
+    """A file name that is ``name`` where that is safe, and told apart by a digest where it is not."""
+    safe = re.sub(r"[^A-Za-z0-9._+=,-]+", "_", name).strip("._")[:100]
+    if safe and safe == name:
+        return safe
+    return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")

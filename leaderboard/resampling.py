@@ -1,0 +1,194 @@
+"""Permutation tests and intervals: over languages, over seeds, over test items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from leaderboard.ranking import (
+    Matrix,
+    Vector,
+    cells,
+    deviations,
+    matrix_spearman,
+    midranks,
+    per_target_spearman,
+    prepared,
+    weighted_per_target,
+)
+
+Statistic = Literal["spearman", "per-target"]
+Permutations = NDArray[np.int64]
+Items = tuple[ArrayLike, ArrayLike, ArrayLike]
+
+_STATISTICS: dict[Statistic, Callable[[Matrix, Matrix], float | None]] = {
+    "spearman": matrix_spearman,
+    "per-target": per_target_spearman,
+}
+_CELLS_AT_ONCE = 1_000_000  # bounds the memory of one batch of permutations
+
+
+def qap_p(
+    S: ArrayLike, T: ArrayLike, permutations: int = 1999, seed: int = 0, statistic: Statistic = "spearman"
+) -> float | None:
+    """Two-sided p of the quadratic assignment procedure (Krackhardt 1988) for the matrix Spearman
+    or the per-target Spearman of S with T, both ``[source, target]``.
+
+    Rows and columns of S are permuted together, p = (b + 1) / (m + 1) with b the permutations
+    whose absolute statistic is at least the observed one. Only sources are permuted, among
+    themselves; target-only languages stay in place. For the centred per-target statistic hand
+    in centred matrices: centring commutes with the permutations. None where the statistic is.
+    """
+    similarity, transfer = prepared(S, T)
+    observed = _STATISTICS[statistic](similarity, transfer)
+    if observed is None:
+        return None
+    sources = np.flatnonzero(cells(transfer).any(axis=1))
+    orders = np.tile(np.arange(len(transfer)), (permutations, 1))
+    rng = np.random.default_rng(seed)
+    orders[:, sources] = rng.permuted(np.tile(sources, (permutations, 1)), axis=1)
+    null = permuted_statistics(similarity, transfer, orders, statistic)
+    beyond = int(np.sum(np.abs(null) >= abs(observed) - 1e-12))
+    return (beyond + 1) / (permutations + 1)
+
+
+def permuted_statistics(S: Matrix, T: Matrix, orders: Permutations, statistic: Statistic) -> Vector:
+    """The statistic of S[p][:, p] with T for each row p of ``orders`` ``[m, n]``; 0 where undefined.
+
+    ``S`` and ``T`` as :func:`prepared` gives them, every p leaving target-only languages in place.
+    """
+    n = len(T)
+    known = cells(T)
+    expected = ~np.eye(n, dtype=bool)
+    expected[~known.any(axis=1)] = False
+    complete = np.array_equal(known, expected)
+    if statistic == "spearman":
+        complete = complete and bool(np.isfinite(S[expected]).all())
+    if not complete:  # which cells are compared changes with p, and all ranks with it
+        function = _STATISTICS[statistic]
+        return np.array([function(S[np.ix_(p, p)], T) or 0.0 for p in orders])
+    scores = _standard_ranks(S, known, statistic)
+    truth = _standard_ranks(T, known, statistic)
+    if statistic == "per-target":
+        truth /= max(1, int(truth.any(axis=0).sum()))  # the mean over the targets that are kept
+    flat, weights = scores.ravel(), truth.ravel()
+    batch = max(1, _CELLS_AT_ONCE // max(1, n * n))
+    parts = [np.zeros(0)]
+    for start in range(0, len(orders), batch):
+        p = orders[start : start + batch]
+        index = (p[:, :, None] * n + p[:, None, :]).reshape(len(p), -1)
+        parts.append(flat[index] @ weights)
+    return np.concatenate(parts)
+
+
+def _standard_ranks(M: Matrix, known: NDArray[np.bool_], statistic: Statistic) -> Matrix:
+    """Rank deviations of unit norm, over all cells or within each column; 0 in all other cells."""
+    ranks = np.zeros_like(M)
+    if statistic == "spearman":
+        ranks[known] = midranks(M[known]) - (known.sum() + 1) / 2
+        norm = np.full(len(M), np.linalg.norm(ranks))
+    else:
+        for t in range(len(M)):
+            ranks[known[:, t], t] = deviations(M[known[:, t], t])
+        norm = np.linalg.norm(ranks, axis=0)
+    standard: Matrix = ranks / np.where(norm > 0, norm, 1.0)
+    return standard
+
+
+def node_bootstrap_interval(
+    S: ArrayLike, T: ArrayLike, centred: bool = False, draws: int = 1000, seed: int = 0
+) -> tuple[float, float] | None:
+    """95 % percentile interval of the per-target Spearman from resampling languages.
+
+    Each draw gives every language a multiplicity and is what copying languages would give,
+    except that a language is no source for its own copies. ``centred`` centres once, on the full
+    matrices, before any draw. In a draw a column of S that has become constant counts as 0, one
+    of T is dropped; a draw without any target left is left out. None where the statistic is.
+    """
+    similarity, transfer = prepared(S, T, centred)
+    n = len(transfer)
+    if per_target_spearman(similarity, transfer) is None:
+        return None
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    return _percentiles(weighted_per_target(similarity, transfer, weights))
+
+
+def _percentiles(values: Vector) -> tuple[float, float] | None:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    low, high = np.percentile(known, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def seed_interval(gains_per_seed: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of a mean gain over seeds, paired: mean ± t(m − 1) · sd / √m, in the unit of
+    the gains, languages fixed. None with fewer than two seeds.
+    """
+    gains = np.asarray(gains_per_seed, dtype=np.float64)
+    if len(gains) < 2:
+        return None
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / np.sqrt(len(gains)))
+    return float(gains.mean() - half), float(gains.mean() + half)
+
+
+def item_interval(
+    items: Iterable[Items], metric: str, draws: int = 1000, seed: int = 0
+) -> tuple[float, float] | None:
+    """95 % percentile interval of score(A) − score(B), averaged over languages, from resampling
+    test items within each language; both systems see the same items.
+
+    ``items`` holds per language the gold labels ``[items]`` and the predictions of A and of B,
+    each ``[items]``, or ``[runs, items]`` to average the score over runs (seeds, random
+    partitions). ``metric`` is ``accuracy``, ``macro_f1`` or ``weighted_f1``, scored over the
+    labels present in gold or predictions of the resample, as scikit-learn does by default.
+    The unit is 0 to 1. None without items. ValueError for another metric or unequal lengths.
+    """
+    if metric not in ("accuracy", "macro_f1", "weighted_f1"):
+        raise ValueError(f"metric: expected accuracy, macro_f1 or weighted_f1, found {metric!r}")
+    rng = np.random.default_rng(seed)
+    differences = [_resampled(*language, metric, draws, rng) for language in items]
+    return _percentiles(np.mean(differences, axis=0)) if differences else None
+
+
+def _resampled(
+    gold: ArrayLike, a: ArrayLike, b: ArrayLike, metric: str, draws: int, rng: np.random.Generator
+) -> Vector:
+    """score(A) − score(B) for each resample of one language's items, ``[draws]``.
+
+    Items with equal gold and predictions are interchangeable, so only their counts are drawn.
+    """
+    columns = [np.atleast_2d(np.asarray(part)) for part in (gold, a, b)]
+    if len({part.shape[1] for part in columns}) != 1 or not columns[0].shape[1]:
+        found = ", ".join(str(part.shape[1]) for part in columns)
+        raise ValueError(f"items: expected as many gold labels as predictions, at least one, found {found}")
+    labels, coded = np.unique(np.concatenate(columns), return_inverse=True)
+    kinds, counts = np.unique(coded.reshape(-1, columns[0].shape[1]), axis=1, return_counts=True)
+    total = int(counts.sum())
+    drawn = rng.multinomial(total, counts / total, size=draws).astype(np.float64)
+    scores = [_score(drawn, kinds[0], run, len(labels), metric) for run in kinds[1:]]
+    runs_of_a = len(columns[1])
+    difference: Vector = np.mean(scores[:runs_of_a], axis=0) - np.mean(scores[runs_of_a:], axis=0)
+    return difference
+
+
+def _score(
+    drawn: Matrix, gold: NDArray[np.int64], predicted: NDArray[np.int64], labels: int, metric: str
+) -> Vector:
+    """The metric of each resample; ``drawn[draw, kind]`` counts items of one gold label and prediction."""
+    if metric == "accuracy":
+        accuracy: Vector = drawn @ (gold == predicted) / drawn.sum(axis=1)
+        return accuracy
+    one_hot = np.eye(labels)
+    of_gold, of_predicted = drawn @ one_hot[gold], drawn @ one_hot[predicted]
+    hits = drawn @ (one_hot[gold] * (gold == predicted)[:, None])
+    present = of_gold + of_predicted
+    f1 = 2 * hits / np.where(present > 0, present, 1.0)
+    weights = of_gold if metric == "weighted_f1" else (present > 0).astype(np.float64)
+    score: Vector = (f1 * weights).sum(axis=1) / weights.sum(axis=1)
+    return score

@@ -1,0 +1,95 @@
+"""How well a measure foretold transfer, and how sure that is.
+
+n(n − 1) ordered pairs share n languages, so nothing here treats pairs as independent: tests
+permute languages (QAP), intervals resample them. Matrices are float64 ``[source, target]``,
+diagonals ignored, NaN missing; languages whose row of T is missing are targets only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from leaderboard.ranking import (
+    cells,
+    centre,
+    matrix_pearson,
+    matrix_spearman,
+    ndcg_at_k,
+    ndcg_chance,
+    pearson,
+    per_target_spearman,
+    regret_at_1,
+    square,
+)
+from leaderboard.records import Correlation
+from leaderboard.resampling import item_interval, node_bootstrap_interval, qap_p, seed_interval
+
+__all__ = [
+    "centre",
+    "correlations",
+    "item_interval",
+    "matrix_pearson",
+    "matrix_spearman",
+    "ndcg_at_k",
+    "ndcg_chance",
+    "node_bootstrap_interval",
+    "noise_ceiling",
+    "per_target_spearman",
+    "qap_p",
+    "regret_at_1",
+    "seed_interval",
+]
+
+
+def noise_ceiling(T_per_seed: Sequence[ArrayLike]) -> float | None:
+    """√R_m with R_m = m·r̄ / (1 + (m − 1)·r̄) (Spearman–Brown), r̄ the mean pairwise Pearson
+    correlation of T between m seeds over the off-diagonal cells known in both: about the
+    correlation with the mean T that a perfect measure could reach.
+
+    None with one seed or where no pair of seeds has a correlation; 0 where r̄ is negative, as
+    then the seeds agree on nothing.
+    """
+    matrices = [square(T) for T in T_per_seed]
+    pairs = []
+    for first, second in combinations(matrices, 2):
+        both = cells(first) & cells(second)
+        if both.any() and np.ptp(first[both]) > 0:
+            pairs.append(pearson(first[both], second[both]))
+    known = [r for r in pairs if r is not None]
+    if not known:
+        return None
+    m, r = len(matrices), max(0.0, float(np.mean(known)))
+    return float(np.sqrt(m * r / (1 + (m - 1) * r)))
+
+
+def correlations(
+    S: ArrayLike,
+    T_dev: ArrayLike,
+    T_test: ArrayLike,
+    T_test_per_seed: Sequence[ArrayLike],
+    *,
+    seed: int,
+    draws: int = 1000,
+    permutations: int = 1999,
+) -> Correlation:
+    """Everything a record says about S against transfer; each number finite or None.
+
+    All statistics are against ``T_test``; ``T_dev`` only chooses the reference source of
+    regret@1. ``qap_p`` belongs to the matrix Spearman. ``seed`` drives bootstrap and QAP.
+    """
+    return Correlation(
+        per_target_spearman=per_target_spearman(S, T_test),
+        per_target_spearman_ci95=node_bootstrap_interval(S, T_test, False, draws, seed),
+        centred_per_target_spearman=per_target_spearman(S, T_test, centred=True),
+        centred_per_target_spearman_ci95=node_bootstrap_interval(S, T_test, True, draws, seed),
+        spearman=matrix_spearman(S, T_test),
+        pearson=matrix_pearson(S, T_test),
+        qap_p=qap_p(S, T_test, permutations, seed),
+        ndcg_at_3=ndcg_at_k(S, T_test, k=3),
+        regret_at_1=regret_at_1(S, T_dev, T_test),
+        noise_ceiling=noise_ceiling(T_test_per_seed),
+    )

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
+from sklearn.metrics import accuracy_score, f1_score
+
+from leaderboard.ranking import prepared, weighted_per_target
+from leaderboard.resampling import permuted_statistics
+from leaderboard.statistics import (
+    centre,
+    item_interval,
+    matrix_spearman,
+    node_bootstrap_interval,
+    per_target_spearman,
+    qap_p,
+    seed_interval,
+)
+
+STATISTICS = {"spearman": matrix_spearman, "per-target": per_target_spearman}
+
+
+def case(seed, n, missing=0.0, targets_only=0, related=1.0, levels=None):
+    rng = np.random.default_rng(seed)
+    T = rng.normal(size=(n, n))
+    S = related * T + rng.normal(size=(n, n))
+    if levels:
+        S, T = np.round(S * levels) / levels, np.round(T * levels) / levels
+    S[rng.random((n, n)) < missing] = np.nan
+    if targets_only:
+        T[-targets_only:] = np.nan
+    return S, T
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+@pytest.mark.parametrize("holes", [False, True])
+@pytest.mark.parametrize("targets_only", [0, 2])
+def test_fast_permutations_agree_with_permuting_the_matrix(statistic, missing, holes, targets_only):
+    S, T = case(7, 7, missing, targets_only, levels=2)
+    if holes:
+        T[0, 3] = np.nan
+    if statistic == "per-target":
+        T[:5, 6] = 0.5  # a column to be dropped
+        S[:, 2] = 0.5  # one that counts as 0
+    rng = np.random.default_rng(0)
+    trainable = 7 - targets_only
+    orders = np.array([[*rng.permutation(trainable), *range(trainable, 7)] for _ in range(30)])
+    expected = [STATISTICS[statistic](S[np.ix_(p, p)], T) or 0.0 for p in orders]
+    found = permuted_statistics(*prepared(S, T), orders, statistic)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("targets_only", [0, 1])
+def test_qap_p_approaches_the_enumerated_p(statistic, targets_only):
+    S, T = case(4, 6, targets_only=targets_only, related=0.3)
+    trainable = 6 - targets_only
+    orders = [[*p, *range(trainable, 6)] for p in permutations(range(trainable))]
+    null = np.array([STATISTICS[statistic](S[np.ix_(p, p)], T) for p in orders])
+    exact = np.mean(np.abs(null) >= abs(null[0]) - 1e-12)
+    assert 0.01 < exact < 0.95
+    m = 20_000
+    found = qap_p(S, T, m, seed=1, statistic=statistic)
+    assert abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / m) + 1 / m
+
+
+def test_qap_p_agrees_with_scikit_bios_mantel():
+    distance = pytest.importorskip("skbio.stats.distance")
+    S, T = case(3, 9, related=0.0)
+    S, T = S + S.T, T + T.T
+    np.fill_diagonal(S, 0)
+    np.fill_diagonal(T, 0)
+    expected = distance.mantel(
+        distance.DistanceMatrix(S), distance.DistanceMatrix(T), method="spearman", permutations=9999, seed=1
+    )
+    assert matrix_spearman(S, T) == pytest.approx(expected[0])
+    assert 0.005 < expected[1] < 0.9
+    assert qap_p(S, T, 9999, seed=2) == pytest.approx(expected[1], abs=0.03)
+
+
+def test_qap_p_edges():
+    S, T = case(1, 6)
+    assert qap_p(S, np.ones((6, 6))) is None
+    assert qap_p(np.ones((6, 6)), T, 99) == 1.0
+    S, T = case(1, 12, related=5)
+    assert qap_p(S, T, 199) == 1 / 200
+    assert qap_p(S, T, 199, seed=4) == qap_p(S, T, 199, seed=4)
+
+
+def test_qap_p_is_uniform_without_relation():
+    ps = [qap_p(*case(seed, 7, related=0.0), 99, seed) for seed in range(300)]
+    assert abs(np.mean(np.array(ps) <= 0.1) - 0.1) < 0.06
+    assert abs(np.mean(ps) - 0.5) < 0.07
+
+
+def literal_copies(S, T, weights):
+    """Copies of languages as languages of their own; two copies of one language are no pair."""
+    who = np.repeat(np.arange(len(T)), weights)
+    block = np.ix_(who, who)
+    S, T = S[block].copy(), T[block].copy()
+    T[who[:, None] == who[None, :]] = np.nan
+    return per_target_spearman(S, T) if len(who) else None
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.sampled_from([0.0, 0.3]), st.sampled_from([None, 1]))
+@settings(max_examples=80, deadline=None)
+def test_weights_are_literal_copies(seed, n, missing, levels):
+    S, T = case(seed, n, missing, levels=levels, targets_only=seed % 2)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=4)
+    found = weighted_per_target(*prepared(S, T), weights.astype(float))
+    for w, value in zip(weights, found, strict=True):
+        # A target-only language's row stays empty, so sources are the same ones in the copy.
+        expected = literal_copies(*prepared(S, T), w)
+        if expected is None:
+            assert np.isnan(value)
+        else:
+            assert value == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_interval_is_the_percentiles_of_the_draws():
+    S, T = case(5, 10, targets_only=1)
+    draws = np.random.default_rng(3).multinomial(10, np.full(10, 0.1), size=200)
+    for centred, pair in ((False, (S, T)), (True, prepared(S, T, centred=True))):
+        values = [literal_copies(*pair, w) for w in draws]
+        expected = np.percentile([v for v in values if v is not None], [2.5, 97.5])
+        assert node_bootstrap_interval(S, T, centred, 200, 3) == pytest.approx(expected)
+    off = ~np.eye(10, dtype=bool)
+    whole = case(5, 10)[1]
+    np.testing.assert_allclose(prepared(S, whole, centred=True)[1][off], centre(whole)[off])
+
+
+def test_the_interval_holds_the_truth_and_narrows_with_more_languages():
+    widths = []
+    for n in (8, 40):
+        S, T = case(2, n)
+        low, high = node_bootstrap_interval(S, T, draws=400)
+        assert low < per_target_spearman(S, T) < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+    assert node_bootstrap_interval(S, np.ones_like(T)) is None
+
+
+def test_seed_interval_is_the_t_interval():
+    gains = [0.02, 0.05, 0.01, 0.03]
+    expected = ttest_1samp(gains, 0).confidence_interval(0.95)
+    assert seed_interval(gains) == pytest.approx((expected.low, expected.high))
+    assert seed_interval([0.1]) is None
+    assert seed_interval([0.1, 0.1]) == pytest.approx((0.1, 0.1))
+
+
+METRICS = {
+    "accuracy": accuracy_score,
+    "macro_f1": lambda g, p: f1_score(g, p, average="macro", zero_division=0),
+    "weighted_f1": lambda g, p: f1_score(g, p, average="weighted", zero_division=0),
+}
+
+
+def systems(seed, items, runs=()):
+    rng = np.random.default_rng(seed)
+    gold = rng.choice([0, 1, 2, 7], p=[0.6, 0.3, 0.05, 0.05], size=items)
+
+    def predict(error, *shape):
+        noise = rng.choice([0, 1, 2, 5], size=(*shape, items))
+        return np.where(rng.random((*shape, items)) < error, noise, gold)
+
+    return gold, predict(0.2, *runs), predict(0.4, *runs)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_item_interval_is_a_paired_bootstrap(metric):
+    languages = [systems(1, 120), systems(2, 60)]
+    low, high = item_interval(languages, metric, draws=4000, seed=5)
+    rng = np.random.default_rng(9)
+    score = METRICS[metric]
+    differences = []
+    for _ in range(600):
+        picks = [(parts, rng.integers(len(parts[0]), size=len(parts[0]))) for parts in languages]
+        differences.append(np.mean([score(g[i], a[i]) - score(g[i], b[i]) for (g, a, b), i in picks]))
+    expected = np.percentile(differences, [2.5, 97.5])
+    assert (low, high) == pytest.approx(expected, abs=0.15 * (expected[1] - expected[0]))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_scores_of_resamples_are_scikit_learns(metric):
+    # One kind of item only in one language: every resample equals the data.
+    gold, a, b = [3], [3], [4]
+    assert item_interval([(gold * 5, a * 5, b * 5)], metric) == pytest.approx((1.0, 1.0))
+    # With two items the resamples can be listed: (1,1), (1,2), (2,2).
+    gold, a, b = np.array([0, 1]), np.array([0, 0]), np.array([1, 0])
+    score = METRICS[metric]
+    possible = {round(score(gold[i], a[i]) - score(gold[i], b[i]), 9) for i in ([0, 0], [0, 1], [1, 1])}
+    low, high = item_interval([(gold, a, b)], metric, draws=500)
+    assert (round(low, 9), round(high, 9)) == (min(possible), max(possible))
+
+
+def test_runs_are_averaged_and_paired_over_items():
+    gold, a, b = systems(3, 80)
+    single = item_interval([(gold, a, b)], "macro_f1", seed=1)
+    doubled = item_interval([(gold, [a, a], [b, b, b])], "macro_f1", seed=1)
+    assert doubled == pytest.approx(single)
+    assert item_interval([(gold, a, a)], "macro_f1") == (0.0, 0.0)
+    low, high = item_interval([(gold, [a, b], [b, a])], "macro_f1")
+    assert (low, high) == pytest.approx((0.0, 0.0), abs=1e-12)
+
+
+def test_item_interval_refuses():
+    assert item_interval([], "accuracy") is None
+    with pytest.raises(ValueError, match="expected accuracy"):
+        item_interval([], "f1")
+    with pytest.raises(ValueError, match="found 3, 2, 3"):
+        item_interval([([1, 2, 3], [1, 2], [1, 2, 3])], "accuracy")

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+
+import pytest
+
+from leaderboard.formats import csv_text, json_text, markdown, plain
+from leaderboard.statistics import ndcg_chance
+from leaderboard.tables import COLUMNS, CONTROLS, table
+
+
+def names(table):
+    return [row["name"] for row in table.rows]
+
+
+def line(text, start):
+    return next(one for one in text.splitlines() if one.lstrip("| ").startswith(start))
+
+
+def test_measures_by_score_then_controls_then_baselines(make_record):
+    records = [make_record(name, score=0.9) for name in reversed(CONTROLS)]
+    records += [make_record("b", 0.7), make_record("c", 0.7), make_record("a", 0.6)]
+    records += [make_record("z", 0.8, measure_params={"unit": "words", "k": 3})]
+    no_groups = make_record("none", groups=None, objective=None)
+    records.append(no_groups.model_copy(update={"scores": type(no_groups.scores)()}))
+    expected = ["z[k=3,unit=words]", "b", "c", "a", "none", *CONTROLS]
+    expected += ["random partitions", "multilingual", "monolingual", "majority class"]
+    random.Random(0).shuffle(records)
+    found = table(records)
+    assert names(found) == expected
+    assert {row["kind"] for row in found.rows[:5]} == {"measure"}
+    assert {row["kind"] for row in found.rows[5:11]} == {"control"}
+    assert {row["kind"] for row in found.rows[11:]} == {"baseline"}
+    random.Random(1).shuffle(records)
+    assert table(records) == found
+
+
+def test_full_precision_in_rows(make_record):
+    row = table([make_record(score=0.6123456789)]).rows[0]
+    assert tuple(row) == COLUMNS
+    assert row["score"] == 0.6123456789
+    assert row["gain_over_random"] == 0.6123456789 - 0.52
+    assert row["random_percentile"] == 0.875
+    assert row["gain_over_multilingual_items_low"] == 0.012
+    assert row["gain_over_multilingual_seeds_low"] is None
+    assert row["per_target_spearman_ci95_high"] == 1 / 3
+    assert row["ndcg_at_3_chance"] == pytest.approx((4 * ndcg_chance(4) + ndcg_chance(5)) / 5)
+
+
+def test_what_a_reader_sees(make_record):
+    text = plain(table([make_record()]))
+    row = line(text, "gradsim")
+    for part in (
+        "60.0†",
+        "+8.0 (88 %)",
+        "+10.0 [+1.2, +18.8]",
+        "+5.0",
+        "0.41 [0.10, 0.33]",
+        "0.50 (p < 0.001)",
+    ):
+        assert part in row
+    assert " 0.00 [-0.20, 0.30]" in row
+    for part in ("3.4", "text", "7", "12", "0.61"):
+        assert part in row
+    caption = text.splitlines()[0]
+    for part in (
+        "afrisenti",
+        "folder 0123456789ab ",
+        "model scratch",
+        "5 languages (1 as targets only: orm)",
+        "K = 2 by partition",
+        "preset quick",
+        "seed 3",
+        "weighted_f1",
+        "macro_f1",
+        "NDCG@3 by chance",
+    ):
+        assert part in caption
+    assert "–" in line(text, "multilingual")
+    assert "amh tso · hau swa" in text
+
+
+def test_collapsed_models_are_named(make_record):
+    text = plain(table([make_record(), make_record("overlap")]))
+    assert line(text, "† no better") == (
+        "† no better than the majority class (collapsed): "
+        "swa, tso (2: gradsim, overlap); tso (1: multilingual)"
+    )
+    assert "50.0†" in line(text, "multilingual")
+    assert "†" not in line(text, "monolingual")
+    assert "†" not in line(text, "majority class")
+    assert "†" not in line(text, "random partitions")
+
+
+def test_samples_show_scores_only(make_record):
+    records = [make_record("b", 0.9, correlation=None), make_record("a", 0.6, correlation=None)]
+    found = table(records)
+    assert names(found)[:2] == ["a", "b"]
+    row = found.rows[0]
+    assert row["score"] == 0.6
+    assert row["gain_over_random"] is None
+    assert row["qap_p"] is None
+    assert "All rows: scores only." in plain(found)
+    assert "by chance" not in found.caption
+    mixed = table([*records, make_record("c")])
+    assert names(mixed)[0] == "c"
+    assert "a, b: scores only." in plain(mixed)
+
+
+def test_random_partitions_of_several_size_profiles_stay_apart(make_record):
+    other = make_record("other", groups=[["amh", "tso", "hau"], ["swa"]])
+    scores = other.scores.model_copy(update={"random": other.scores.random.model_copy(update={"mean": 0.4})})
+    found = table([make_record(), other.model_copy(update={"scores": scores})])
+    baselines = {row["name"]: row["score"] for row in found.rows if row["name"].startswith("random p")}
+    assert baselines == {"random partitions (3+1)": 0.4, "random partitions (2+2)": 0.52}
+
+
+def test_a_protocol_without_the_usual_keys(make_record):
+    for protocol in ({}, {"seeds": 4, "grouping": None}, {"grouping": "partition", "k": 3, "seeds": []}):
+        text = plain(table([make_record(protocol=protocol)]))
+        assert "model –" in text
+    bare = make_record(protocol={}, groups=None, objective=None)
+    bare = bare.model_copy(update={"scores": type(bare.scores)()})
+    assert "K = –" in plain(table([bare]))
+
+
+def test_one_protocol_only(make_record):
+    with pytest.raises(ValueError, match="2 protocols"):
+        table([make_record(), make_record(protocol_id="p2")])
+    with pytest.raises(ValueError, match="0 protocols"):
+        table([])
+
+
+NASTY = "a|b<script>`x`\n\x1b[31m&" + "y" * 300
+
+
+def test_names_from_outside_break_no_table(make_record):
+    found = table([make_record(NASTY, task=NASTY), make_record(task=NASTY)])
+    text = markdown(found)
+    assert "<" not in text
+    assert "\x1b" not in text
+    assert "\x1b" not in plain(found)
+    rows = [one for one in text.splitlines() if one.startswith("|")]
+    assert len({one.count("|") for one in rows[: len(found.rows) + 2]}) == 1
+    assert (
+        len([one for one in text.splitlines() if "y" * 300 in one]) == 4
+    )  # caption, row, note, groups: whole
+    assert len([one for one in plain(found).splitlines() if "y" * 300 in one]) == 4
+
+
+def test_csv_and_json(make_record):
+    tables = [table([make_record(NASTY), make_record()]), table([make_record(protocol_id="p2")])]
+    rows = list(csv.DictReader(io.StringIO(csv_text(tables))))
+    assert len(rows) == 2 + 4 + 1 + 4
+    assert tuple(rows[0]) == COLUMNS
+    assert float(rows[0]["per_target_spearman_ci95_high"]) == 1 / 3
+    assert rows[0]["noise_ceiling"] == ""
+    assert rows[0]["groups"] == "amh tso; hau swa"
+    assert {row["name"] for row in rows} >= {NASTY}
+    data = json.loads(json_text(tables))
+    assert [row["name"] for row in data] == [row["name"] for row in rows]
+    assert data[0]["groups"] == [["amh", "tso"], ["hau", "swa"]]
+    assert data[0]["score"] == float(rows[0]["score"])
