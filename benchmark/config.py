@@ -30,7 +30,7 @@ class Preset:
     pretrained: Hyper
 
 
-_SCRATCH = Hyper(epochs=10, batch_size=32, lr=2e-3, max_length=64, precision="auto")
+_SCRATCH = Hyper(epochs=6, batch_size=16, lr=1e-3, max_length=64, precision="auto")
 _PRETRAINED = Hyper(epochs=4, batch_size=16, lr=1e-4, max_length=64, precision="auto")
 _PAPER = Hyper(epochs=40, batch_size=8, lr=2e-5, max_length=128, precision="auto", patience=5)
 

@@ -47,8 +47,8 @@ def run(config: RunConfig) -> RunResult:
     measures, setup, systems = _prepared(config)
     _writable(config.output)
     result = RunResult()
-    _ask(measures, setup, systems, result, trained=False)
     materialise(setup)
+    _ask(measures, setup, systems, result, trained=False)
     readings = frozenset().union(*(row.readings for row in measures))
     _train("transfer", plan(stage_one(setup, readings), setup.store), setup, result)
     if not any(systems.predicted(setup.each(of, c), "test", c) is not None for of in setup.seeds for c in setup.sources):

@@ -91,6 +91,7 @@ def train(
     total = mixture.steps(hyper.batch_size) * hyper.epochs
     looks = [(probe, probe.steps(total)) for probe in probes]
     adam = optimiser(model, hyper, device)
+    parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
     strategy.begin(model, mixture.languages)
     torch.manual_seed(derive(seed, "dropout"))
     best: dict[str, torch.Tensor] = {}
@@ -109,7 +110,7 @@ def train(
                 loss = strategy.backward(
                     model, {language: batch.to(device) for language, batch in batches.items()}, cross_entropy
                 )
-            nn.utils.clip_grad_norm_(model.parameters(), hyper.clip)
+            nn.utils.clip_grad_norm_(parameters, hyper.clip)
             adam.step()
             adam.zero_grad(set_to_none=True)
             strategy.end_step(step)

@@ -23,6 +23,7 @@ from benchmark.training.loop import autocast
 from benchmark.training.model import blocks, cross_entropy
 
 CHUNK = 1 << 20  # elements handled at once
+MICRO_BATCH = 32  # little padding, and a bound on activations
 BUCKETS = 1 << 18  # of a sketch, per block, where the budget allows: error about 0.002 of a cosine
 
 
@@ -62,15 +63,26 @@ class GradientTrace:
         return frozenset(int((place + 0.5) / self.probes * total) for place in range(self.probes))
 
     def draw(self, pool: Encoded) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Two disjoint random halves of ``half_batch`` rows each."""
+        """Two disjoint random halves of ``half_batch`` rows each, labels as evenly as the pool allows.
+
+        Even labels: where dev has other label shares than train, every language's gradient would
+        first of all point to the difference, and all languages would look alike.
+        """
         if self.parallel:
-            a, b = (np.flatnonzero(pool.halves == half) for half in (0, 1))
-            return (
-                self.random.choice(a, self.half_batch, replace=False),
-                self.random.choice(b, self.half_batch, replace=False),
-            )
-        both = self.random.choice(len(pool), 2 * self.half_batch, replace=False)
-        return both[: self.half_batch], both[self.half_batch :]
+            a, b = (self._even(pool, np.flatnonzero(pool.halves == half)) for half in (0, 1))
+            return a[: self.half_batch], b[: self.half_batch]
+        both = self._even(pool, np.arange(len(pool)))[: 2 * self.half_batch]
+        return both[::2], both[1::2]
+
+    def _even(self, pool: Encoded, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``rows`` in random order, the labels taking turns as long as they last."""
+        rows = self.random.permutation(rows)
+        labels = pool.labels[rows]
+        turn = np.empty(len(rows), dtype=np.int64)
+        for label in np.unique(labels):
+            places = np.flatnonzero(labels == label)
+            turn[places] = np.arange(len(places))
+        return np.asarray(rows[np.argsort(turn, kind="stable")])
 
     def look(self, model: nn.Module, step: int, lr: float) -> None:
         """Take every language's two gradients; leaves the model as it was."""
@@ -84,6 +96,8 @@ class GradientTrace:
         ledger = _Ledger(parameters, self.blocks, 2 * n, self.budget, self.half_batch, self._width())
         self.exact = ledger.exact
         losses = [0.0] * (2 * n)
+        for parameter in parameters.values():
+            parameter.grad = None
         hooks = [
             parameters[name].register_post_accumulate_grad_hook(ledger.consumer(name, block))
             for block, names in self.blocks.items()
@@ -92,15 +106,8 @@ class GradientTrace:
         try:
             for place, pool in enumerate(self.pools.values()):
                 for half, rows in enumerate(self.draw(pool)):
-                    batch = collate([pool], np.zeros(len(rows), dtype=np.int64), rows).to(self.device)
-                    for parameter in parameters.values():
-                        parameter.grad = None
                     ledger.row = place + half * n
-                    ledger.tokens = torch.unique(batch.ids)
-                    with autocast(self.device, self.precision):
-                        loss = cross_entropy(model, batch)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    losses[ledger.row] = loss.item()
+                    losses[ledger.row] = self._backward(model, pool, rows, ledger)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -111,6 +118,21 @@ class GradientTrace:
         self.losses.append(losses)
         self.taken.append((step, lr))
         self.seconds += time.perf_counter() - begun
+
+    def _backward(
+        self, model: nn.Module, pool: Encoded, rows: NDArray[np.int64], ledger: _Ledger
+    ) -> float:
+        """One language's gradient on one half: the mean loss, in micro-batches of similar lengths."""
+        rows = rows[np.argsort(pool.lengths[rows], kind="stable")]
+        total = 0.0
+        for part in np.array_split(rows, -(-len(rows) // MICRO_BATCH)):
+            batch = collate([pool], np.zeros(len(part), dtype=np.int64), part).to(self.device)
+            ledger.tokens = torch.unique(batch.ids)
+            with autocast(self.device, self.precision):
+                loss = cross_entropy(model, batch) * (len(part) / len(rows))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return total
 
     def _width(self) -> int:
         return max(int(pool.lengths.max()) for pool in self.pools.values())
@@ -173,9 +195,7 @@ class _Ledger:
             block: torch.zeros(rows, sizes.get(block, 0) if self.exact else buckets, device=device)
             for block in by_block
         }
-        self.sparse: list[tuple[Tensor, Tensor]] = [
-            (torch.empty(0, dtype=torch.int64), torch.empty(0)) for _ in range(rows)
-        ]
+        self.sparse: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(rows)]
         self.block_of_table = next((b for b, names in by_block.items() if self.table in names), "")
 
     def consumer(self, name: str, block: str) -> Any:
@@ -187,14 +207,14 @@ class _Ledger:
                 rows = self.tokens
                 values = grad.index_select(0, rows).float()
                 if self.exact:
-                    self.sparse[self.row] = (rows, values)
+                    self.sparse[self.row].append((rows, values))
                 else:
                     width = values.shape[1]
                     places = rows[:, None] * width + torch.arange(width, device=rows.device)
                     self._sketch(block, name, values.reshape(-1), places.reshape(-1))
             elif self.exact:
                 start = self.starts[name]
-                self.dense[block][self.row, start : start + grad.numel()] = grad.reshape(-1).float()
+                self.dense[block][self.row, start : start + grad.numel()] += grad.reshape(-1)
             else:
                 self._sketch(block, name, grad.reshape(-1).float(), None)
 
@@ -230,15 +250,16 @@ class _Ledger:
 
     def _sparse_gram(self, device: torch.device) -> Tensor:
         width = self.parameters[self.table].shape[1]
-        touched = torch.unique(torch.cat([rows for rows, _ in self.sparse]))
+        touched = torch.unique(torch.cat([rows for parts in self.sparse for rows, _ in parts]))
         total = torch.zeros(self.rows, self.rows, dtype=torch.float64, device=device)
         step = max(1, 16 * CHUNK // (self.rows * width))
         for start in range(0, len(touched), step):
             ids = touched[start : start + step]
             part = torch.zeros(self.rows, len(ids), width, device=device)
-            for row, (rows, values) in enumerate(self.sparse):
-                here = (rows >= ids[0]) & (rows <= ids[-1])
-                part[row, torch.searchsorted(ids, rows[here])] = values[here]
+            for row, parts in enumerate(self.sparse):
+                for rows, values in parts:
+                    here = (rows >= ids[0]) & (rows <= ids[-1])
+                    part[row].index_add_(0, torch.searchsorted(ids, rows[here]), values[here])
             flat = part.reshape(self.rows, -1)
             total += (flat @ flat.T).double()
         return total

@@ -9,7 +9,8 @@ import torch
 
 from benchmark.seeds import derive
 
-VOCABULARY = 8000
+VOCABULARY = (500, 8000)  # 256 bytes and special tokens included
+BYTES_PER_TOKEN = 80  # of text for each entry: in a smaller text most merges would be whole words seen twice
 HIDDEN, LAYERS, HEADS, FEED_FORWARD, POSITIONS = 128, 2, 4, 512, 512
 
 
@@ -24,8 +25,9 @@ def build(folder: Path, texts: Sequence[str], seed: int) -> None:
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
+    size = sum(len(text.encode()) for text in texts)
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=min(VOCABULARY[1], max(VOCABULARY[0], size // BYTES_PER_TOKEN)),
         min_frequency=2,
         special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
