@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import sys
@@ -16,7 +17,7 @@ from benchmark.config import PRESETS, RunConfig
 from benchmark.errors import UserError
 
 # typer carries its own click: its errors are found by class, not by module.
-ClickError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,11 +30,7 @@ app = typer.Typer(
 Preset = StrEnum("Preset", list(PRESETS))  # type: ignore[misc]
 
 
-class Grouping(StrEnum):
-    """See ``benchmark.grouping``."""
-
-    partition = "partition"
-    agglomerative = "agglomerative"
+Grouping = StrEnum("Grouping", ["partition", "agglomerative"])
 
 
 class Precision(StrEnum):
@@ -61,8 +58,8 @@ def command(arguments: Sequence[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())  # type: ignore[attr-defined]
             return 0
-        text = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
-        return _wrong(f"{text} (python -m benchmark --help)")
+        text = " ".join(str(error.format_message()).split()).rstrip(".")  # type: ignore[attr-defined]
+        return _wrong(f"{text}{_found(error, arguments)} (see --help)")
     except UserError as error:
         if debug:
             raise
@@ -73,6 +70,15 @@ def command(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return int(code or 0)
+
+
+def _found(error: Exception, arguments: Sequence[str]) -> str:
+    """What was given to the option that an error is about, which typer does not say."""
+    options = getattr(getattr(error, "param", None), "opts", [])
+    for option, value in itertools.pairwise(arguments):
+        if option in options:
+            return f", found {value!r}"
+    return ""
 
 
 def _wrong(text: str) -> int:
@@ -126,7 +132,9 @@ def run(
     measure: Annotated[
         list[str],
         typer.Option(
-            "--measure", "-m", help="Measure, as gradsim or overlap[unit=chars,n=2]; may be repeated; all for every one."
+            "--measure",
+            "-m",
+            help="Measure, as gradsim or overlap[unit=chars,n=2]; may be repeated; all for every one.",
         ),
     ],
     task: Annotated[str, typer.Option("--task", "-t", help="Task, as afrisenti or cldr-names[classes=3].")],
@@ -135,22 +143,27 @@ def run(
         typer.Option(help="Languages, as deu,nld,fra (ISO 639-3, ISO 639-1 or the task's own codes), or all."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with DIR/<task>/<language>/{train,dev,test}.tsv; or $KINSHIP_DATA.")
+        Path | None,
+        typer.Option(help="Folder with DIR/<task>/<language>/{train,dev,test}.tsv; or $KINSHIP_DATA."),
     ] = None,
     preset: Annotated[
         Preset,
         typer.Option(
-            help="quick: a small model, 2 cores, one seed. standard: more data, 3 seeds. paper: all data, the papers' "
-            "kind of model, early stopping on dev."
+            help="quick: a small model, 2 cores, one seed. standard: more data, 3 seeds. "
+            "paper: all data, the papers' kind of model, early stopping on dev."
         ),
     ] = Preset["quick"],
     model: Annotated[
-        str | None, typer.Option(help="scratch, or a Hugging Face encoder by hub id or folder. Default: the preset's.")
+        str | None,
+        typer.Option(help="scratch, or a Hugging Face encoder by hub id or folder. Default: the preset's."),
     ] = None,
     groups: Annotated[
-        int | None, typer.Option(min=1, help="Number of groups K. Default: max(2, a quarter of the languages).")
+        int | None,
+        typer.Option(min=1, help="Number of groups K. Default: max(2, a quarter of the languages)."),
     ] = None,
-    grouping: Annotated[Grouping, typer.Option(help="How groups follow from similarities.")] = Grouping.partition,
+    grouping: Annotated[Grouping, typer.Option(help="How groups follow from similarities.")] = Grouping[
+        "partition"
+    ],
     no_groups: Annotated[
         bool, typer.Option("--no-groups", help="Stop after the correlations with transfer: train no groups.")
     ] = False,
@@ -164,26 +177,32 @@ def run(
     max_train: Annotated[int | None, typer.Option(min=1, help="Training examples a language at most.")] = None,
     max_eval: Annotated[int | None, typer.Option(min=1, help="Dev and test examples a language at most.")] = None,
     patience: Annotated[
-        int | None, typer.Option(min=0, help="Stop after so many epochs without a better dev score; 0: never.")
+        int | None,
+        typer.Option(min=0, help="Stop after so many epochs without a better dev score; 0: never."),
     ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="Default: bf16 on a CUDA device, fp32 elsewhere.")
     ] = None,
     draws: Annotated[int | None, typer.Option(min=0, help="Random partitions to compare with.")] = None,
     probe_share: Annotated[
-        float, typer.Option(min=0.01, max=10.0, help="Gradient probes' examples, as a share of the joint training's.")
+        float,
+        typer.Option(min=0.01, max=10.0, help="Gradient probes' examples, as a share of the joint training's."),
     ] = RunConfig.probe_share,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Trainings side by side. Default: the number of cores; 1 on a GPU.")
+        int | None,
+        typer.Option(min=1, help="Trainings side by side. Default: the number of cores; 1 on a GPU."),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing; use what is there.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for records and leaderboard.")] = Path("results"),
     cache: Annotated[
-        Path | None, typer.Option(help="Folder for trainings and data. Default: $KINSHIP_CACHE or ~/.cache/kinship.")
+        Path | None,
+        typer.Option(help="Folder for trainings and data. Default: $KINSHIP_CACHE or ~/.cache/kinship."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON on stdout, nothing else.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the records as JSON on stdout, nothing else.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> int:
     """Group languages by a measure, train, and write the leaderboard.
@@ -236,7 +255,9 @@ def run(
 
 @app.command("list")
 def list_(
-    what: Annotated[Listed | None, typer.Argument(help="measures or tasks; both if not given.", show_default=False)] = None,
+    what: Annotated[
+        Listed | None, typer.Argument(help="measures or tasks; both if not given.", show_default=False)
+    ] = None,
 ) -> None:
     """List the measures and tasks that can be run, plugins too.
 

@@ -86,9 +86,7 @@ class Encoder:
         folder = self.store.path(key)
         ids, counts = np.unique(np.load(folder / "ids.npy"), return_counts=True)
         special = set(json.loads((folder / "meta.json").read_text("utf8"))["special"])
-        return Counter(
-            {int(i): int(count) for i, count in zip(ids, counts, strict=True) if int(i) not in special}
-        )
+        return Counter({int(i): int(count) for i, count in zip(ids, counts, strict=True) if int(i) not in special})
 
 
 def half(example: Example) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmark.encoding import Encoder
-from benchmark.prepare import SeedData, Setup
+from benchmark.prepare import SeedData, Setup, materialise
 from measures import MeasureError, Needs, Reading, ReadingResult, SimilarityMatrix, TransferMatrix
 from tasks.base import Example, Split, TaskSpec
 from tasks.languages import Language
@@ -51,6 +51,7 @@ class RunEvidence:
 
     def subwords(self, language: Language, split: Split = "train") -> Counter[int]:
         of = self._of
+        materialise(self._setup)  # a measure that needs no training may ask before there is one
         encoder = Encoder(self._setup.store, of.model.folder, of.model.digest, of.hyper.max_length)
         return encoder.counts(of.keys[split, language.code])
 
@@ -67,7 +68,9 @@ class RunEvidence:
 
     def similarity(self, measure: str) -> SimilarityMatrix:
         if measure not in self._needs.measures or self._similarity is None:
-            raise MeasureError(f"another measure must be declared in needs() before it is asked, found {measure!r}")
+            raise MeasureError(
+                f"another measure must be declared in needs() before it is asked, found {measure!r}"
+            )
         return self._similarity(measure)
 
     def transfer(self, without: Language | None = None) -> TransferMatrix:

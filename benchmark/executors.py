@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Protocol
@@ -41,6 +42,8 @@ class Pool:
         context = multiprocessing.get_context(method)
         if method == "forkserver":
             context.set_forkserver_preload(["benchmark.training.preload"])
+            # The server would look into the current folder first, where somebody's own tasks.py may lie.
+            os.environ.setdefault("PYTHONSAFEPATH", "1")
         pool = ProcessPoolExecutor(workers, mp_context=context)
         try:
             out = {pool.submit(execute, job, store): job for job in jobs}

@@ -159,9 +159,7 @@ def execute(job: TrainJob, store: Store) -> Outcome:
         store.unreport(job.key)
 
 
-def _work(
-    job: TrainJob, store: Store, to_train: bool, readings: list[TracePlan], sets: list[EvalSet]
-) -> None:
+def _work(job: TrainJob, store: Store, to_train: bool, readings: list[TracePlan], sets: list[EvalSet]) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -228,7 +226,9 @@ def _train(
     if keep:
 
         def write(folder: Path) -> None:
-            save_file({n: v.contiguous().cpu() for n, v in model.state_dict().items()}, folder / "model.safetensors")
+            save_file(
+                {n: v.contiguous().cpu() for n, v in model.state_dict().items()}, folder / "model.safetensors"
+            )
             (folder / "history.json").write_text(json.dumps(asdict(history), indent=1), "utf8")
 
         cost = {"seconds": history.seconds, "peak_memory_mb": peak}

@@ -18,7 +18,7 @@ from benchmark.samples import stratified, unseen
 from benchmark.seeds import derive, digest
 from benchmark.store import Store
 from measures.needs import Reading
-from tasks.base import SPLITS, Access, Corpus, DataError, Example, Task, TaskSpec
+from tasks.base import SPLITS, Access, Corpus, DataError, Example, Source, Split, Task, TaskSpec
 from tasks.languages import Language, UnknownLanguage, find
 from tasks.sources import fingerprint
 
@@ -26,6 +26,7 @@ PROBES = (4, 12)  # of a training: fewer see too little of it, more only cost ti
 HALF_BATCHES = (8, 64)  # examples of a probe's half-batch
 POOL = 2000  # dev examples a language that probes draw from
 Examples = dict[str, tuple[Example, ...]]
+Full = dict[tuple[Split, str], tuple[Example, ...]]  # (split, code) → everything the source has
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Setup:
     spec: TaskSpec
     languages: tuple[Language, ...]
     sources: tuple[str, ...]  # codes of the languages with training data
-    source: str
+    source: Source
     data_fingerprint: str
     dev: Examples
     test: Examples
@@ -174,20 +175,20 @@ def prepare(config: RunConfig) -> Setup:
             notes.append(f"every language trains on {least} examples, all that {smallest} has")
             most = least
     limit = config.max_eval if config.max_eval is not None else preset.max_eval
-    dev, test = (
-        {
-            language.code: stratified(full[split, language.code], limit, derive(0, split, language.code))
-            for language in languages
-        }
-        for split in ("dev", "test")
-    )
+
+    def held_out(split: Split) -> Examples:
+        codes = [language.code for language in languages]
+        return {code: stratified(full[split, code], limit, derive(0, split, code)) for code in codes}
+
     device, precision = _device(config)
     name = config.model or preset.model or spec.paper_model
     hyper = config.hyper(name == SCRATCH, precision)
     seeds = config.seeds if config.seeds is not None else preset.seeds
     k = config.groups if config.groups is not None else default_k(len(sources))
     if not 1 <= k <= len(sources):
-        raise UserError(f"--groups takes 1 to the number of languages with training data, {len(sources)}, found {k}")
+        raise UserError(
+            f"--groups takes 1 to the number of languages with training data, {len(sources)}, found {k}"
+        )
     setup = Setup(
         config=config,
         store=Store(config.cache.resolve()),
@@ -197,8 +198,8 @@ def prepare(config: RunConfig) -> Setup:
         sources=sources,
         source=corpus.source,
         data_fingerprint=digest({f"{split}/{code}": fingerprint(rows) for (split, code), rows in full.items()}),
-        dev=dev,
-        test=test,
+        dev=held_out("dev"),
+        test=held_out("test"),
         k=k,
         draws=config.draws if config.draws is not None else preset.draws,
         device=device,
@@ -218,11 +219,18 @@ def default_k(n: int) -> int:
 
 
 def _seed(
-    setup: Setup, seed: int, fixed: Model | None, hyper: Hyper, most: int | None, full: dict[tuple[str, str], Any]
+    setup: Setup,
+    seed: int,
+    fixed: Model | None,
+    hyper: Hyper,
+    most: int | None,
+    full: Full,
 ) -> SeedData:
     codes = setup.codes
     train = {
-        code: stratified(full["train", code], most, derive(seed, "subsample", code)) if code in setup.sources else ()
+        code: stratified(full["train", code], most, derive(seed, "subsample", code))
+        if code in setup.sources
+        else ()
         for code in codes
     }
     model = fixed or scratch(_texts(train), seed, setup.store)
@@ -277,7 +285,7 @@ def _languages(task: Task, asked: tuple[str, ...]) -> tuple[Language, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _sources(task: Task, languages: tuple[Language, ...], full: dict[tuple[str, str], Any]) -> tuple[str, ...]:
+def _sources(task: Task, languages: tuple[Language, ...], full: Full) -> tuple[str, ...]:
     empty = [language for language in languages if not full["train", language.code]]
     undeclared = [language.code for language in empty if language not in task.targets_only()]
     if undeclared:
@@ -285,10 +293,13 @@ def _sources(task: Task, languages: tuple[Language, ...], full: dict[tuple[str, 
             f"{task.name}: every language but {', '.join(sorted(map(str, task.targets_only()))) or 'none'} "
             f"must have training data, found none for {', '.join(undeclared)}"
         )
-    for split in ("dev", "test"):
+    held_out: tuple[Split, ...] = ("dev", "test")
+    for split in held_out:
         without = [language.code for language in languages if not full[split, language.code]]
         if without:
-            raise UserError(f"{task.name}: every language must have {split} data, found none for {', '.join(without)}")
+            raise UserError(
+                f"{task.name}: every language must have {split} data, found none for {', '.join(without)}"
+            )
     sources = tuple(language.code for language in languages if language not in empty)
     if len(sources) < 3:
         targets = f"; no training data: {', '.join(map(str, empty))} (targets only)" if empty else ""
@@ -311,7 +322,9 @@ def _device(config: RunConfig) -> tuple[str, str]:
                 torch.zeros(1, device=device)
             except Exception as error:  # torch raises several kinds for a device it cannot use
                 reason = " ".join(str(error).split())[:150]
-                raise UserError(f"--device takes auto, cpu, cuda or what torch can use here, found {device}: {reason}") from error
+                raise UserError(
+                    f"--device takes auto, cpu, cuda or what torch can use here, found {device}: {reason}"
+                ) from error
     precision = config.precision or ("bf16" if device.startswith("cuda") else "fp32")
     return device, precision
 

@@ -188,6 +188,4 @@ def _convert(name: str, key: str, text: str, annotation: Any) -> str | int | flo
         elif option is str:
             return text
     allowed = [str(v) for v in typing.get_args(annotation)] if typing.get_origin(annotation) is Literal else []
-    raise UserError(
-        f"{name}[{key}=…] takes {describe(annotation)}, found {text!r}{did_you_mean(text, allowed)}"
-    )
+    raise UserError(f"{name}[{key}=…] takes {describe(annotation)}, found {text!r}{did_you_mean(text, allowed)}")

@@ -33,7 +33,10 @@ def print_result(config: RunConfig, as_json: bool) -> int:
                 print(plain(table))
     for line in (*result.measure_failures, *result.failures):
         say(f"error: {line}")
-    say(f"{len(result.records)} records under {result.paths[0].parent}, the leaderboard in {config.output}/leaderboard.md")
+    say(
+        f"{len(result.records)} records under {result.paths[0].parent}, "
+        f"the leaderboard in {config.output / 'leaderboard.md'}"
+    )
     return 2 if result.measure_failures else 1 if result.failures else 0
 
 
@@ -64,7 +67,9 @@ def print_plan(config: RunConfig) -> None:
             f"for one measure with its {setup.draws} random partitions"
         )
     if setup.seeds[0].model.name == SCRATCH:
-        print("\nA scratch model is built from the run's own texts: another set of languages trains everything anew.")
+        print(
+            "\nA scratch model is built from the run's own texts: another set of languages trains everything anew."
+        )
 
 
 def print_list(kinds: list[str]) -> None:
@@ -119,7 +124,10 @@ def print_one(spec: str) -> None:
 def _print_task(task: Any) -> None:
     spec = task.spec
     print(f"{spec.description}\n")
-    print(f"kind: {spec.kind}    labels: {', '.join(spec.labels)}    metric: {spec.metric}    version: {spec.version}")
+    print(
+        f"kind: {spec.kind}    labels: {', '.join(spec.labels)}    "
+        f"metric: {spec.metric}    version: {spec.version}"
+    )
     print(f"licence: {spec.licence}\nhomepage: {spec.homepage}\ncite: {spec.citation}\n")
     default = task.default_languages()
     print(f"default languages ({len(default)}): {', '.join(map(str, default))}")
@@ -139,7 +147,9 @@ def print_board(output: Path) -> None:
     except NoRecordsError as error:
         raise UserError(str(error)) from error
     except OSError as error:
-        raise UserError(f"--output takes a folder that can be written, found {output}: {error.strerror}") from error
+        raise UserError(
+            f"--output takes a folder that can be written, found {output}: {error.strerror}"
+        ) from error
     for warning in board.warnings:
         say(f"warning: {warning}")
     print(board.plain(), end="")

@@ -83,7 +83,9 @@ def _row(spec: str, asked: bool, above: tuple[str, ...] = ()) -> Row:
         try:
             metadata.distribution(package)
         except metadata.PackageNotFoundError:
-            raise UserError(f"{name!r} needs the package {package}, which is not installed (pip install {package})") from None
+            raise UserError(
+                f"{name!r} needs the package {package}, which is not installed (pip install {package})"
+            ) from None
     others = {other: _row(other, asked=False, above=(*above, name)) for other in needs.measures}
     measure.__class__.name = name  # the name it is registered by is the name it goes by
     return Row(measure, params, asked, needs, others)
@@ -114,9 +116,7 @@ def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> Simil
 
 def _ask(row: Row, setup: Setup, seed: int, transfer: Callable[[], TransferMatrix]) -> SimilarityMatrix:
     of = next(of for of in setup.seeds if of.seed == seed)
-    evidence = RunEvidence(
-        setup, of, row.needs, transfer, lambda name: ask(row.others[name], setup, transfer)
-    )
+    evidence = RunEvidence(setup, of, row.needs, transfer, lambda name: ask(row.others[name], setup, transfer))
     found = row.measure.similarity(evidence)
     if not isinstance(found, SimilarityMatrix):
         raise UserError(f"similarity() must return a SimilarityMatrix, found {type(found).__name__}")

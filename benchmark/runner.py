@@ -47,11 +47,13 @@ def run(config: RunConfig) -> RunResult:
     measures, setup, systems = _prepared(config)
     _writable(config.output)
     result = RunResult()
-    materialise(setup)
     _ask(measures, setup, systems, result, trained=False)
+    materialise(setup)
     readings = frozenset().union(*(row.readings for row in measures))
     _train("transfer", plan(stage_one(setup, readings), setup.store), setup, result)
-    if not any(systems.predicted(setup.each(of, c), "test", c) is not None for of in setup.seeds for c in setup.sources):
+    if not any(
+        systems.predicted(setup.each(of, c), "test", c) is not None for of in setup.seeds for c in setup.sources
+    ):
         raise UserError(f"every training failed; the first: {result.failures[0]}")
     _ask(measures, setup, systems, result, trained=True)
     measures = [row for row in measures if row.matrix is not None]

@@ -49,9 +49,7 @@ class SimilarityMatrix:
             except (TypeError, ValueError) as error:
                 raise MeasureError(f"{name} must be numbers, found: {error}") from None
             if matrix.shape != (n, n):
-                raise MeasureError(
-                    f"{name} must have shape ({n}, {n}), [source, target], found {matrix.shape}"
-                )
+                raise MeasureError(f"{name} must have shape ({n}, {n}), [source, target], found {matrix.shape}")
             if np.isinf(matrix).any():
                 s, t = np.argwhere(np.isinf(matrix))[0]
                 raise MeasureError(

@@ -36,9 +36,7 @@ class SameScript(Measure):
 
     def similarity(self, evidence: Evidence) -> SimilarityMatrix:
         scripts = [language.script for language in evidence.languages]
-        return SimilarityMatrix(
-            evidence.languages, np.array([[float(a == b) for b in scripts] for a in scripts])
-        )
+        return SimilarityMatrix(evidence.languages, np.array([[float(a == b) for b in scripts] for a in scripts]))
 
 
 class Size(Measure):

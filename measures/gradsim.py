@@ -96,7 +96,8 @@ def _mean_gradients(gram: Trace) -> Trace:
 
 def _probe_weights(mean: Trace) -> NDArray[np.float64]:
     scale = np.einsum("pii->p", mean) / mean.shape[-1]
-    return np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+    weights: NDArray[np.float64] = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+    return weights
 
 
 def estimate(gram: Trace, estimator: str, *, parallel: bool) -> Matrix:
@@ -124,10 +125,9 @@ def estimate(gram: Trace, estimator: str, *, parallel: bool) -> Matrix:
                 norms = np.maximum(split, FLOOR * energy)
             norms = np.where(energy > 0, norms, np.nan)
             values = products / np.sqrt(norms[:, None] * norms[None, :])
-    values = np.clip((values + values.T) / 2, -1.0, 1.0)  # symmetric but for rounding
-    diagonal = np.diag(values)
-    np.fill_diagonal(values, np.where(np.isnan(diagonal), np.nan, 1.0))
-    return values
+    matrix: Matrix = np.clip((values + values.T) / 2, -1.0, 1.0)  # symmetric but for rounding
+    np.fill_diagonal(matrix, np.where(np.isnan(np.diag(matrix)), np.nan, 1.0))
+    return matrix
 
 
 def signal_fraction(gram: Trace) -> NDArray[np.float64]:
@@ -136,7 +136,8 @@ def signal_fraction(gram: Trace) -> NDArray[np.float64]:
     weights = _probe_weights(mean)
     energy = np.einsum("p,pii->i", weights, mean)
     split = np.einsum("p,pii->i", weights, _halves(gram)[1])
-    return np.divide(split, energy, out=np.full_like(energy, np.nan), where=energy > 0)
+    share: NDArray[np.float64] = np.divide(split, energy, out=np.full_like(energy, np.nan), where=energy > 0)
+    return share
 
 
 def block_patterns(blocks: str) -> list[str]:

@@ -53,7 +53,7 @@ class Overlap(Measure):
     def _bag(self, evidence: Evidence, language: Language, n: int) -> Bag:
         split: Literal["train", "dev"] = "train" if len(evidence.examples(language, "train")) else "dev"
         if self.unit == "subwords":
-            return Counter(dict(evidence.subwords(language, split)))
+            return Counter({token: count for token, count in evidence.subwords(language, split).items()})
         bag: Bag = Counter()
         for text in evidence.texts(language, split):
             units = words(text)

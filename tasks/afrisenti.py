@@ -81,9 +81,7 @@ class AfriSentiCorpus(Corpus):
 
     def examples(self, language: Language, split: Split) -> list[Example]:
         if language.code not in PINS:
-            raise DataError(
-                f"{NAME} has no {language.name}; allowed: {', '.join(_CODES)}; found {language.code}"
-            )
+            raise DataError(f"{NAME} has no {language.name}; allowed: {', '.join(_CODES)}; found {language.code}")
         key = language.code, split
         if key not in self._read:
             self._read[key] = self._load(*key)
@@ -169,9 +167,7 @@ class _Hub(AfriSentiCorpus):
             return Example(text, LABELS.index(label))
         if isinstance(label, int) and 0 <= label < len(LABELS):
             return Example(text, label)
-        raise DataError(
-            f"{where}: unknown label; allowed: {', '.join(LABELS)}, or their index; found {label!r}"
-        )
+        raise DataError(f"{where}: unknown label; allowed: {', '.join(LABELS)}, or their index; found {label!r}")
 
 
 def _has_none(code: str, split: Split) -> bool:

@@ -40,14 +40,11 @@ class HubRepository:
         try:
             table = _read_parquet(path)
         except Exception as error:  # whatever the libraries raise, to the user it is an unreadable file
-            raise DataError(
-                f"cannot read {where}; a Parquet file is needed; found: {one_line(error)}"
-            ) from error
+            raise DataError(f"cannot read {where}; a Parquet file is needed; found: {one_line(error)}") from error
         missing = [each for each in columns if each not in table.column_names]
         if missing:
             raise DataError(
-                f"{where} lacks a column; needed: {', '.join(columns)}; "
-                f"found: {', '.join(table.column_names)}"
+                f"{where} lacks a column; needed: {', '.join(columns)}; found: {', '.join(table.column_names)}"
             )
         return list(table.select_columns(list(columns)))
 

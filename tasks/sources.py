@@ -158,9 +158,7 @@ def write(path: Path, content: bytes) -> None:
             file.write(content)
         os.replace(temporary, path)
     except OSError as error:
-        raise DataError(
-            f"cannot write {path}; a writable cache is needed; found: {one_line(error)}"
-        ) from error
+        raise DataError(f"cannot write {path}; a writable cache is needed; found: {one_line(error)}") from error
     finally:
         with contextlib.suppress(OSError):  # gone already where all went well
             os.unlink(temporary)

@@ -70,8 +70,7 @@ def _decode(data: bytes, where: str) -> str:
         # error.object, not data: the place is counted from behind a byte order mark
         number = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{where}, line {number}: text in UTF-8 is needed; "
-            f"found the byte 0x{error.object[error.start]:02x}"
+            f"{where}, line {number}: text in UTF-8 is needed; found the byte 0x{error.object[error.start]:02x}"
         ) from None
 
 

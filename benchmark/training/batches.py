@@ -93,7 +93,9 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
 
 def collate(sets: Sequence[Encoded], which: NDArray[np.int64], rows: NDArray[np.int64]) -> Batch:
     """Examples ``rows[k]`` of ``sets[which[k]]``, padded to the longest of them."""
-    pieces = [(sets[w], int(sets[w].offsets[r]), int(sets[w].offsets[r + 1])) for w, r in zip(which, rows)]
+    pieces = [
+        (sets[w], int(sets[w].offsets[r]), int(sets[w].offsets[r + 1])) for w, r in zip(which, rows, strict=True)
+    ]
     width = max(end - start for _, start, end in pieces)
     ids = np.full((len(pieces), width), sets[0].pad, dtype=np.int64)
     mask = np.zeros((len(pieces), width), dtype=np.int64)
@@ -103,7 +105,7 @@ def collate(sets: Sequence[Encoded], which: NDArray[np.int64], rows: NDArray[np.
         mask[place, : end - start] = 1
         if types is not None and one.types is not None:
             types[place, : end - start] = one.types[start:end]
-    labels = np.array([sets[w].labels[r] for w, r in zip(which, rows)], dtype=np.int64)
+    labels = np.array([sets[w].labels[r] for w, r in zip(which, rows, strict=True)], dtype=np.int64)
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(mask),

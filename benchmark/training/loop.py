@@ -19,7 +19,7 @@ from benchmark.training.model import cross_entropy
 from benchmark.training.strategy import Strategy
 
 
-class TrainingFailed(RuntimeError):
+class TrainingFailed(RuntimeError):  # noqa: N818 - reads as a sentence where it is caught
     """A training that diverged."""
 
 

@@ -54,8 +54,8 @@ def load_encoder(folder: Path) -> nn.Module:
     from transformers import AutoModel, logging
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
-    logging.set_verbosity_error()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     settings: dict[str, Any] = {
         "local_files_only": True,
         "trust_remote_code": False,

@@ -99,7 +99,9 @@ class GradientTrace:
         for parameter in parameters.values():
             parameter.grad = None
         hooks = [
-            parameters[name].register_post_accumulate_grad_hook(ledger.consumer(name, block))
+            parameters[name].register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                ledger.consumer(name, block)
+            )
             for block, names in self.blocks.items()
             for name in names
         ]
@@ -119,9 +121,7 @@ class GradientTrace:
         self.taken.append((step, lr))
         self.seconds += time.perf_counter() - begun
 
-    def _backward(
-        self, model: nn.Module, pool: Encoded, rows: NDArray[np.int64], ledger: _Ledger
-    ) -> float:
+    def _backward(self, model: nn.Module, pool: Encoded, rows: NDArray[np.int64], ledger: _Ledger) -> float:
         """One language's gradient on one half: the mean loss, in micro-batches of similar lengths."""
         rows = rows[np.argsort(pool.lengths[rows], kind="stable")]
         total = 0.0

@@ -27,9 +27,7 @@ SIZES = st.integers(2, 8)
 
 def random_case(seed, n, missing=0.0, targets_only=0, levels=None):
     rng = np.random.default_rng(seed)
-    S, T = (
-        rng.normal(size=(2, n, n)) if levels is None else rng.integers(levels, size=(2, n, n)).astype(float)
-    )
+    S, T = rng.normal(size=(2, n, n)) if levels is None else rng.integers(levels, size=(2, n, n)).astype(float)
     S[rng.random((n, n)) < missing] = np.nan
     T[rng.random((n, n)) < missing / 2] = np.nan
     if targets_only:
@@ -172,9 +170,7 @@ def brute_force_ndcg(S, T, k):
 
         def orders(column, m=m):
             return [
-                p
-                for p in permutations(range(m))
-                if all(column[p[i]] >= column[p[i + 1]] for i in range(m - 1))
+                p for p in permutations(range(m)) if all(column[p[i]] >= column[p[i + 1]] for i in range(m - 1))
             ]
 
         found = []

@@ -86,8 +86,7 @@ def test_what_a_reader_sees(make_record):
 def test_collapsed_models_are_named(make_record):
     text = plain(table([make_record(), make_record("overlap")]))
     assert line(text, "† no better") == (
-        "† no better than the majority class (collapsed): "
-        "swa, tso (2: gradsim, overlap); tso (1: multilingual)"
+        "† no better than the majority class (collapsed): swa, tso (2: gradsim, overlap); tso (1: multilingual)"
     )
     assert "50.0†" in line(text, "multilingual")
     assert "†" not in line(text, "monolingual")
@@ -145,9 +144,7 @@ def test_names_from_outside_break_no_table(make_record):
     assert "\x1b" not in plain(found)
     rows = [one for one in text.splitlines() if one.startswith("|")]
     assert len({one.count("|") for one in rows[: len(found.rows) + 2]}) == 1
-    assert (
-        len([one for one in text.splitlines() if "y" * 300 in one]) == 4
-    )  # caption, row, note, groups: whole
+    assert len([one for one in text.splitlines() if "y" * 300 in one]) == 4  # caption, row, note, groups: whole
     assert len([one for one in plain(found).splitlines() if "y" * 300 in one]) == 4
 
 

@@ -51,9 +51,7 @@ def test_declaration() -> None:
 
 
 def test_import_is_cheap() -> None:
-    heavy = (
-        "torch transformers datasets sklearn scipy pandas numpy babel iso639 huggingface_hub urllib.request"
-    )
+    heavy = "torch transformers datasets sklearn scipy pandas numpy babel iso639 huggingface_hub urllib.request"
     code = (
         "import sys, tasks.afrisenti, tasks.cldr_names, tasks.metrics\n"
         f"print([each for each in {heavy.split()} if each in sys.modules])"
@@ -72,9 +70,7 @@ class TestRealCorpus:
     def test_every_row_of_every_file(self, corpus: Corpus) -> None:
         assert corpus.source == "folder"
         sizes = {
-            (each.code, split): len(corpus.examples(each, split))
-            for each in TASK.languages()
-            for split in SPLITS
+            (each.code, split): len(corpus.examples(each, split)) for each in TASK.languages() for split in SPLITS
         }
         assert sum(sizes.values()) == 111_718
         assert [key for key, size in sizes.items() if not size] == [("orm", "train"), ("tir", "train")]
@@ -144,9 +140,7 @@ class TestFolder:
 
     def test_malformed_files_are_named_with_the_line(self, tmp_path: Path) -> None:
         corpus = TASK.open(self.lay_out(tmp_path, TSV + b"yena\tmixed\n"))
-        with pytest.raises(
-            DataError, match=r"hau.train\.tsv, line 4: unknown label; allowed: positive, neutral"
-        ):
+        with pytest.raises(DataError, match=r"hau.train\.tsv, line 4: unknown label; allowed: positive, neutral"):
             corpus.examples(language("hau"), "train")
 
 
@@ -176,14 +170,10 @@ class TestAuthorsFiles:
     def test_tampered_content_is_refused(self, web: Any, tmp_path: Path) -> None:
         corpus = TASK.open(Access(cache=tmp_path))
         web.pages["/mirror/hau/train.tsv"] = (200, {}, TSV.replace(b"neutral", b"negative"))
-        with pytest.raises(
-            DataError, match=r"hau/train\.tsv is not what was published; .* checksum"
-        ) as caught:
+        with pytest.raises(DataError, match=r"hau/train\.tsv is not what was published; .* checksum") as caught:
             corpus.examples(language("hau"), "train")
         assert "\n" not in str(caught.value)
-        assert (
-            sorted(each.name for each in tmp_path.rglob("*") if each.is_file() and "hau" in str(each)) == []
-        )
+        assert sorted(each.name for each in tmp_path.rglob("*") if each.is_file() and "hau" in str(each)) == []
 
     def test_oromo_under_either_name(self, web: Any, tmp_path: Path) -> None:
         corpus = TASK.open(Access(cache=tmp_path))
@@ -247,9 +237,7 @@ class TestHub:
         self, web: Any, tmp_path: Path, labels: str, values: Any, text: str, found: str
     ) -> None:
         self.put(web, "tso/validation/0000.parquet", parquet(tmp_path, datasets.Value("int64"), [0, 1]))
-        self.put(
-            web, "hau/test/0000.parquet", parquet(tmp_path, datasets.Value(labels), values, ("mina", text))
-        )
+        self.put(web, "hau/test/0000.parquet", parquet(tmp_path, datasets.Value(labels), values, ("mina", text)))
         with pytest.raises(DataError, match=found):
             TASK.open(Access(cache=tmp_path)).examples(language("hau"), "test")
 

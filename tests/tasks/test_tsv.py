@@ -79,9 +79,7 @@ def test_malformed(data: bytes, line: int, found: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@given(
-    st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
-)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_arbitrary_files_are_read_or_refused_in_one_line(data: bytes) -> None:
     for content in (data, HEADER + data, HEADER + data + b"\tgood\n"):
         message = ""

@@ -1,0 +1,164 @@
+"""A third party's distribution with a measure, installed by pip, run by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import command
+
+PYPROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "their-measures"
+version = "0.1"
+[project.entry-points."benchmark.measures"]
+alphabet = "their_measures:Alphabet"
+wide = "their_measures:Wide"
+endless = "their_measures:Endless"
+crashing = "their_measures:Crashing"
+broken = "their_measures.nowhere:Missing"
+"""
+MODULE = '''
+import numpy as np
+from measures import Measure, SimilarityMatrix
+
+
+class Alphabet(Measure):
+    """Nearness of the first letters of two codes, a measure of nothing."""
+
+    name = "alphabet"
+    access = "none"
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def similarity(self, evidence):
+        first = np.array([ord(language.code[0]) for language in evidence.languages], float)
+        return SimilarityMatrix(evidence.languages, -self.scale * abs(first[:, None] - first[None, :]))
+
+
+class Wide(Alphabet):
+    def similarity(self, evidence):
+        return SimilarityMatrix(evidence.languages, np.zeros((2, 7)))
+
+
+class Endless(Alphabet):
+    def similarity(self, evidence):
+        return SimilarityMatrix(evidence.languages, np.full((len(evidence.languages),) * 2, np.inf))
+
+
+class Crashing(Alphabet):
+    def similarity(self, evidence):
+        return evidence.nothing
+'''
+SMALL = [
+    "--languages",
+    "deu,nld,swe",
+    "--epochs",
+    "1",
+    "--max-train",
+    "24",
+    "--max-eval",
+    "24",
+    "--no-groups",
+    "--device",
+    "cpu",
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = tmp_path_factory.mktemp("their-measures")
+    (source / "pyproject.toml").write_text(PYPROJECT)
+    (source / "their_measures").mkdir()
+    (source / "their_measures" / "__init__.py").write_text(MODULE)
+    target = tmp_path_factory.mktemp("site")
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([*install, "--target", str(target), str(source)], check=True, timeout=120)
+    return target
+
+
+def run(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmark", *arguments],
+        cwd=where,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_listed_with_its_origin_and_a_broken_one_is_reported(site: Path, tmp_path: Path) -> None:
+    done = run(site, tmp_path, "list", "measures")
+    assert done.returncode == 0
+    assert "alphabet" in done.stdout
+    assert "their-measures" in done.stdout
+    assert "gradsim" in done.stdout
+    assert "'broken' from their-measures" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_by_name_with_a_parameter(site: Path, tmp_path: Path) -> None:
+    arguments = ["run", "-m", "alphabet[scale=2]", "-t", "cldr-names", *SMALL, "--cache", "cache", "--json"]
+    done = run(site, tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    record = next(r for r in json.loads(done.stdout) if r["measure"] == "alphabet")
+    assert record["measure_params"] == {"scale": 2.0}
+    distance = 2.0 * (ord("n") - ord("d"))
+    assert record["similarity"]["matrix"][0] == [0.0, -distance, -2.0 * (ord("s") - ord("d"))]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("wide", "must have shape (3, 3), [source, target], found (2, 7)"),
+        ("endless", "must be finite, or NaN where the measure cannot say, found inf"),
+        ("crashing", "AttributeError"),
+        ("broken", "cannot be loaded"),
+    ],
+)
+def test_a_wrong_one_is_one_line_and_leaves_nothing(
+    site: Path,
+    tmp_path: Path,
+    name: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(site)
+    assert command(["run", "-m", name, "-t", "cldr-names", *SMALL, "--cache", "cache"]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1
+    assert said in error[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_one_beside_a_right_one_harms_nobody(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(site)
+    arguments = ["run", "-m", "wide", "-m", "alphabet", "-t", "cldr-names", *SMALL, "--cache", "cache", "--json"]
+    assert command([*arguments, "--jobs", "1"]) == 2
+    told = capsys.readouterr()
+    assert "alphabet" in {record["measure"] for record in json.loads(told.out)}
+    assert "error: wide: values must have shape" in told.err
