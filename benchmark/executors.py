@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Protocol
 
 from benchmark.jobs import Outcome, TrainJob, execute
 from benchmark.store import Store
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Executor(Protocol):
@@ -44,7 +49,7 @@ class Pool:
             context.set_forkserver_preload(["benchmark.training.preload"])
             # The server would look into the current folder first, where somebody's own tasks.py may lie.
             os.environ.setdefault("PYTHONSAFEPATH", "1")
-        pool = ProcessPoolExecutor(workers, mp_context=context)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent)
         try:
             out = {pool.submit(execute, job, store): job for job in jobs}
             for future in as_completed(out):

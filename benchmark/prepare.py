@@ -167,6 +167,8 @@ def prepare(config: RunConfig) -> Setup:
     except DataError as error:
         raise UserError(str(error)) from error
     sources = _sources(task, languages, full)
+    if config.data is not None and corpus.source not in ("folder", "embedded"):
+        notes.append(f"{config.data} holds no {task.name}: its data comes from {corpus.source}")
     most = config.max_train if config.max_train is not None else preset.max_train
     smallest = min(sources, key=lambda code: len(full["train", code]))
     if preset.equal:

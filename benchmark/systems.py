@@ -37,7 +37,9 @@ class Systems:
         place = (job.key, split, code)
         if place not in self._predicted:
             store = self.setup.store
-            have = self._scored.setdefault(job.key, scored(store, job.key))
+            if job.key not in self._scored:
+                self._scored[job.key] = scored(store, job.key)
+            have = self._scored[job.key]
             examples = next(e.examples for e in job.evaluate if (e.split, e.language) == (split, code))
             there = (split, examples) in have
             self._predicted[place] = predictions(store, have[split, examples], split, examples) if there else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from leaderboard.tables import COLUMNS, Row, Table
 
@@ -13,13 +13,30 @@ MISSING = "–"
 
 
 def plain(table: Table) -> str:
-    """For a terminal; lines are as long as they must be, nothing is cut or wrapped."""
-    return "\n\n".join(_parts(table, "simple", _one_line))
+    """For a terminal: worth, foresight and cost one below the other, so that lines stay short.
+
+    Lines are as long as they must be, nothing is cut or wrapped.
+    """
+    headers = list(_HEADERS)
+    worth = ["measure", *headers[1:5]]
+    foresight = ["measure", *headers[5:10]]
+    known = [row for row in table.rows if row["per_target_spearman"] is not None]
+    parts = [table.caption, _tabulated(worth, table.rows, "simple", _one_line)]
+    if known:
+        parts.append(_tabulated(foresight, known, "simple", _one_line))
+    measures = [row for row in table.rows if row["access"] is not None]
+    parts.append(_tabulated(["measure", *headers[10:], "groups"], measures, "simple", _one_line))
+    return "\n\n".join([_one_line(parts[0]), *parts[1:], *map(_one_line, table.notes)])
 
 
 def markdown(table: Table) -> str:
     """GitHub's Markdown, with names from outside unable to break the table or add HTML."""
-    return "\n\n".join(_parts(table, "pipe", _escaped))
+    parts = [_escaped(table.caption), _tabulated(list(_HEADERS), table.rows, "pipe", _escaped)]
+    parts += [_escaped(note) for note in table.notes]
+    grouped = [row for row in table.rows if row["groups"]]
+    if grouped:
+        parts.append(_tabulated(["measure", "groups"], grouped, "pipe", _escaped))
+    return "\n\n".join(parts)
 
 
 def csv_text(tables: Iterable[Table]) -> str:
@@ -41,21 +58,12 @@ def json_text(tables: Iterable[Table]) -> str:
     return json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def _parts(table: Table, style: str, clean: Callable[[str], str]) -> list[str]:
-    parts = [clean(table.caption), _tabulated([*_HEADERS], map(_cells, table.rows), style, clean)]
-    parts += [clean(note) for note in table.notes]
-    grouped = [[row["name"], " · ".join(map(" ".join, row["groups"]))] for row in table.rows if row["groups"]]
-    if grouped:
-        parts.append(_tabulated(["measure", "groups"], grouped, style, clean))
-    return parts
-
-
-def _tabulated(headers: list[str], rows: Iterable[list[str]], style: str, clean: Callable[[str], str]) -> str:
+def _tabulated(headers: Sequence[str], rows: Iterable[Row], style: str, clean: Callable[[str], str]) -> str:
     from tabulate import tabulate
 
-    body = [[clean(cell) for cell in row] for row in rows]
-    heads = [clean(head) for head in headers]
-    return str(tabulate(body, heads, tablefmt=style, disable_numparse=True))
+    cells = _HEADERS | {"groups": _groups}
+    body = [[clean(cells[header](row)) for header in headers] for row in rows]
+    return str(tabulate(body, list(map(clean, headers)), tablefmt=style, disable_numparse=True))
 
 
 def _one_line(text: str) -> str:
@@ -95,6 +103,10 @@ def _correlation(key: str) -> Callable[[Row], str]:
     return lambda row: _bounded(row, key, f"{key}_ci95", "z.2f")
 
 
+def _groups(row: Row) -> str:
+    return " · ".join(map(" ".join, row["groups"])) if row["groups"] else MISSING
+
+
 def _spearman(row: Row) -> str:
     p = row["qap_p"]
     if p is None:
@@ -117,7 +129,3 @@ _HEADERS: dict[str, Callable[[Row], str]] = {
     "trainings": lambda row: _number(row["trainings"], "g"),
     "seconds": lambda row: _number(row["seconds"], ".0f"),
 }
-
-
-def _cells(row: Row) -> list[str]:
-    return [cell(row) for cell in _HEADERS.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 from dataclasses import dataclass, fields, replace
@@ -9,10 +10,13 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pytest
 
+from benchmark import executors
+from benchmark.encoding import Encoder
 from benchmark.executors import InProcess, Pool
 from benchmark.jobs import EvalSet, Hyper, Outcome, TracePlan, TrainJob, execute, missing, predictions, scored
 from benchmark.plan import plan
 from benchmark.seeds import derive, digest
+from benchmark.store import Store
 from tasks.metrics import score
 
 PRODUCTS = ("model_path", "device", "readings", "evaluate", "label")
@@ -167,7 +171,8 @@ def test_jobs_travel(bench):
 # Work
 
 
-def test_execute_trains_reads_and_scores(bench):
+def test_execute_trains_reads_and_scores(bench, monkeypatch):
+    report = Store.report
     import torch
     from safetensors.torch import load_file
 
@@ -175,8 +180,12 @@ def test_execute_trains_reads_and_scores(bench):
     from benchmark.training.batches import Encoded
     from benchmark.training.evaluation import predict
 
-    job = bench.job(readings=(bench.reading(),), evaluate=bench.sets("dev", "test"))
-    store = bench.store
+    hyper = replace(bench.hyper, epochs=2)
+    job = bench.job(hyper=hyper, readings=(bench.reading(),), evaluate=bench.sets("dev", "test"))
+    store, reports = bench.store, []
+    monkeypatch.setattr(
+        Store, "report", lambda self, key, done: reports.append((key, done)) or report(self, key, done)
+    )
     assert missing(job, store) == (True, [bench.reading()], list(job.evaluate))
     assert execute(job, store) == Outcome(job, trained=True)
     assert missing(job, store) == (False, [], [])
@@ -187,13 +196,14 @@ def test_execute_trains_reads_and_scores(bench):
     assert training["cost"]["seconds"] > 0
     assert training["cost"]["peak_memory_mb"] > 0
     history = json.loads((store.path(job.key) / "history.json").read_text())
-    assert history["steps"] == 8  # 60 examples by 8
-    assert len(history["losses"]) == 1
+    assert history["steps"] == 16  # 60 examples by 8, twice
+    assert len(history["losses"]) == 2
+    assert reports == [(job.key, 10 / 16)]
 
     reading = store.path(bench.reading().key(job.key))
     meta = json.loads((reading / "meta.json").read_text())
     assert np.load(reading / "gram.npy").shape == (2, len(meta["blocks"]), 6, 6)
-    assert (meta["languages"], meta["steps"]) == (list(CODES), [2, 6])
+    assert (meta["languages"], meta["steps"]) == (list(CODES), [4, 12])
 
     of = models.load(bench.tiny.folder, 2, seed=99)
     of.load_state_dict(load_file(store.path(job.key) / "model.safetensors"))
@@ -280,9 +290,6 @@ def test_a_reading_added_later_is_of_the_same_training(bench, tiny_folder, tmp_p
 
 
 def other_store(bench, tmp_path):
-    from benchmark.encoding import Encoder
-    from benchmark.store import Store
-
     store = Store.at(tmp_path / "other")
     return replace(bench.tiny, store=store, encoder=Encoder(store, bench.tiny.folder, "tiny", 24))
 
@@ -395,6 +402,34 @@ def test_in_process_and_in_a_pool_the_same_bytes(bench, tmp_path, examples, hype
     assert compared == 3
 
 
+DIES = """
+import os
+from benchmark.jobs import Outcome
+
+def execute(job, store):
+    if job.label == "dies":
+        os._exit(3)
+    if job.label == "raises":
+        raise OSError("no space\\nleft")
+    return Outcome(job)
+"""
+
+
+def test_a_worker_that_dies_or_raises_is_told(bench, tmp_path, monkeypatch):
+    """Every job has one outcome, whatever becomes of its worker."""
+    (tmp_path / "dies_soon.py").write_text(DIES)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(executors, "execute", importlib.import_module("dies_soon").execute)
+    jobs = [bench.job(seed=seed, label=label) for seed, label in enumerate(("fine", "raises", "fine"))]
+    told = {outcome.job: outcome.error for outcome in Pool(1).map(jobs, bench.store)}
+    assert told == {jobs[0]: None, jobs[1]: "OSError: no space left", jobs[2]: None}
+    jobs = [bench.job(seed=seed, label=label) for seed, label in enumerate(("dies", "fine", "fine"))]
+    told = {outcome.job: outcome.error for outcome in Pool(1).map(jobs, bench.store)}
+    assert set(told) == set(jobs)
+    assert told[jobs[0]].startswith("BrokenProcessPool: ")
+    assert "\n" not in told[jobs[0]]
+
+
 def test_no_jobs(bench):
     assert list(Pool(2).map([], bench.store)) == []
     assert list(InProcess().map([], bench.store)) == []
@@ -402,7 +437,7 @@ def test_no_jobs(bench):
 
 def test_a_plan_merges_jobs_and_sees_what_is_missing(bench):
     small = bench.job(["deu"], evaluate=bench.sets("test"))
-    more = bench.job(["deu"], evaluate=bench.sets("dev", "test"), readings=(bench.reading(),))
+    more = bench.job(["deu"], evaluate=bench.sets("dev"), readings=(bench.reading(),))
     large = bench.job(evaluate=bench.sets("test"))
     stage = plan([small, large, more], bench.store)
     assert [job.key for job in stage.jobs] == [large.key, small.key]  # the largest first
@@ -410,7 +445,7 @@ def test_a_plan_merges_jobs_and_sees_what_is_missing(bench):
     merged = stage.jobs[1]
     assert merged.readings == (bench.reading(),)
     assert len(merged.evaluate) == 6
-    assert set(merged.evaluate) == set(more.evaluate)
+    assert set(merged.evaluate) == {*small.evaluate, *more.evaluate}
 
     before = bench.store.keys("")
     plan([small, large], bench.store)

@@ -627,6 +627,52 @@ def test_sketches_are_unbiased(sets, fresh, monkeypatch, chunk, micro):
     assert len({one.tobytes() for one in found}) == repeats
 
 
+def test_sketches_of_gradients_of_one_sign_are_unbiased(sets, fresh, monkeypatch):
+    """Where collisions do not cancel by themselves: signs, and one hash for the whole of a parameter."""
+    monkeypatch.setattr(probes, "CHUNK", 101)
+    of = fresh()
+    table = of.encoder.embeddings.word_embeddings.weight
+
+    def coefficient(parameter, batch):
+        torch.manual_seed(int(batch.ids.sum()))
+        return torch.rand(parameter.shape) + 0.5
+
+    def gradient(model, batch):
+        """Gradients that are known: all positive, those of the table on the batch's tokens alone."""
+        found = {name: coefficient(p, batch) for name, p in model.named_parameters()}
+        touched = torch.zeros(len(table), 1)
+        touched[batch.ids.unique()] = 1
+        return {name: c * touched if c.shape == table.shape else c for name, c in found.items()}
+
+    def loss(model, batch):
+        parameters = dict(model.named_parameters())
+        return sum((parameters[name] * c).sum() for name, c in gradient(model, batch).items())
+
+    monkeypatch.setattr(probes, "cross_entropy", loss)
+    exact = trace(sets)
+    exact.look(of, 0, 0.1)
+    twin, rows = trace(sets), []
+    drawn = [twin.draw(data) for data in sets.values()]
+    for half in (0, 1):
+        for data, one in zip(sets.values(), drawn, strict=True):
+            batch = collate([data], np.zeros(4, dtype=np.int64), one[half])
+            found = gradient(of, batch)
+            rows.append(torch.cat([found[name].reshape(-1) for name in blocks(of)["embeddings"]]).double())
+    embeddings = torch.stack(rows).numpy()
+    assert_grams_close(exact.grams[0][0], embeddings @ embeddings.T, 1e-5)
+
+    truth, found = exact.grams[0], []
+    repeats, buckets = 40, 512
+    for repeat in range(repeats):
+        monkeypatch.setattr(probes, "derive", lambda seed, *about, r=repeat: derive(r, *about))
+        taken = trace(sets, budget=6 * 4 * 4 * buckets)
+        taken.look(of, 0, 0.1)
+        found.append(taken.grams[0])
+    squares = np.einsum("bii->bi", truth)
+    theory = np.sqrt((squares[:, :, None] * squares[:, None, :] + truth**2) / buckets)
+    assert (np.abs(np.mean(found, axis=0) - truth) <= 5 * theory / np.sqrt(repeats)).all()
+
+
 def test_the_same_hashes_in_every_probe(sets, fresh):
     """Sketches of different rows can only be compared if they share their hash."""
     of = fresh()
