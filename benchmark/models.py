@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,15 +80,22 @@ def _from_hub(name: str, offline: bool) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    endpoint = os.environ.get("HF_ENDPOINT") or None
     wanted = ["config.json", *(f"{prefix}*" for prefix in _TOKENIZER)]
     try:
         if offline:
             return Path(snapshot_download(name, local_files_only=True))
-        info = HfApi().model_info(name, timeout=20)
+        info = HfApi(endpoint=endpoint).model_info(name, timeout=20)
         files = [one.rfilename for one in info.siblings or []]
         kind = "*.safetensors" if any(f.endswith(".safetensors") for f in files) else "pytorch_model*.bin"
         return Path(
-            snapshot_download(name, revision=info.sha, allow_patterns=[*wanted, kind], ignore_patterns=["*/*"])
+            snapshot_download(
+                name,
+                revision=info.sha,
+                allow_patterns=[*wanted, kind],
+                ignore_patterns=["*/*"],
+                endpoint=endpoint,
+            )
         )
     except HFValidationError as error:
         raise UserError(f"--model takes scratch, a hub id (owner/name) or a folder, found {name!r}") from error
