@@ -18,6 +18,7 @@ from benchmark.errors import UserError
 
 # typer carries its own click: its errors are found by class, not by module.
 ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,12 +65,10 @@ def command(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _wrong(str(error))
-    except KeyboardInterrupt:
-        return _stopped()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return int(code or 0)
+    return _stopped() if code == INTERRUPTED else int(code or 0)
 
 
 def _found(error: Exception, arguments: Sequence[str]) -> str:
@@ -88,7 +87,7 @@ def _wrong(text: str) -> int:
 
 def _stopped() -> int:
     print("stopped; the same command goes on where this one was", file=sys.stderr)
-    return 130
+    return INTERRUPTED
 
 
 def _list_of(text: str | None) -> tuple[str, ...]:

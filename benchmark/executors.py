@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Protocol
@@ -13,8 +14,17 @@ from benchmark.jobs import Outcome, TrainJob, execute
 from benchmark.store import Store
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _follow_the_parent() -> None:
+    """Leave Ctrl-C to the parent, and do not outlive it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class Executor(Protocol):
@@ -49,7 +59,7 @@ class Pool:
             context.set_forkserver_preload(["benchmark.training.preload"])
             # The server would look into the current folder first, where somebody's own tasks.py may lie.
             os.environ.setdefault("PYTHONSAFEPATH", "1")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_the_parent)
         try:
             out = {pool.submit(execute, job, store): job for job in jobs}
             for future in as_completed(out):

@@ -53,10 +53,13 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def entries(kind: Kind) -> tuple[dict[str, Entry], list[str]]:
-    """All names of a kind, sorted, and one line per name that cannot be used."""
+def entries(kind: Kind) -> tuple[dict[str, Entry], dict[str, str]]:
+    """All names of a kind, sorted, and one line for each name that several distributions claim.
+
+    A built-in name stays ours.
+    """
     found: dict[str, Entry] = {}
-    problems = []
+    problems: dict[str, str] = {}
     for point in metadata.entry_points(group=f"benchmark.{kind}"):
         entry = Entry(point.name, point, point.dist.name if point.dist else "unknown")
         other = found.setdefault(point.name, entry)
@@ -65,9 +68,13 @@ def entries(kind: Kind) -> tuple[dict[str, Entry], list[str]]:
         if OURS in (entry.distribution, other.distribution):
             ours, theirs = (entry, other) if entry.distribution == OURS else (other, entry)
             found[point.name] = ours
-            problems.append(f"{point.name!r} is built in and cannot be taken: {theirs.distribution} offers it too")
+            problems[point.name] = (
+                f"{point.name!r} is built in and cannot be taken: {theirs.distribution} offers it too"
+            )
         else:
-            problems.append(f"{point.name!r} is offered by both {other.distribution} and {entry.distribution}")
+            problems[point.name] = (
+                f"{point.name!r} is offered by both {other.distribution} and {entry.distribution}"
+            )
     if not any(entry.distribution == OURS for entry in found.values()):
         raise UserError(f"no built-in {kind}: the distribution {OURS} is not installed (pip install .)")
     return dict(sorted(found.items())), problems
@@ -79,7 +86,7 @@ def parse(spec: str) -> tuple[str, dict[str, str]]:
     Raises:
         UserError: anything that is not of this form.
     """
-    match = re.fullmatch(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\])?\s*", spec, re.DOTALL)
+    match = re.fullmatch(r"\s*([^\[\]\s]+)\s*(?:\[([^\[\]]*)\])?\s*", spec)
     if not match:
         raise UserError(f"a name is written name or name[key=value,key=value], found {spec!r}")
     params: dict[str, str] = {}
@@ -102,9 +109,8 @@ def find(kind: Kind, name: str) -> Entry:
         UserError: an unknown name (with a suggestion), or one that two plugins claim.
     """
     known, problems = entries(kind)
-    for problem in problems:
-        if problem.startswith(repr(name)) and "both" in problem:
-            raise UserError(problem)
+    if name in problems and known[name].distribution != OURS:
+        raise UserError(problems[name])
     if name not in known:
         raise UserError(
             f"unknown {kind[:-1] if kind != 'strategies' else 'strategy'} {name!r}"

@@ -77,7 +77,8 @@ def print_list(kinds: list[str]) -> None:
     for place, kind in enumerate(kinds):
         if len(kinds) > 1:
             print(("\n" if place else "") + kind)
-        known, problems = entries(cast(Kind, kind))
+        known, claimed = entries(cast(Kind, kind))
+        problems = list(claimed.values())
         width = max(map(len, known))
         for entry in known.values():
             origin = "" if entry.distribution == "kinship-bench" else f" ({entry.distribution})"

@@ -18,9 +18,8 @@ def stratified(examples: Sequence[Example], size: int | None, seed: int) -> tupl
         return tuple(examples)
     labels = np.array([example.label for example in examples])
     kinds, counts = np.unique(labels, return_counts=True)
-    exact = counts * size / len(examples)
-    quota = np.floor(exact).astype(int)
-    short = np.argsort(-(exact - quota), kind="stable")[: size - int(quota.sum())]
+    quota, remainder = np.divmod(counts * size, len(examples))
+    short = np.argsort(-remainder, kind="stable")[: size - int(quota.sum())]
     quota[short] += 1
     random = np.random.default_rng(seed)
     chosen = [

@@ -26,8 +26,12 @@ def _family() -> tuple[dict[str, int], NDArray[np.float32]]:
 def relatives(code: str) -> list[str]:
     """Codes that may stand in for an ISO 639-3 code: its macro-language, then its individual ones."""
     from iso639 import Lang
+    from iso639.exceptions import InvalidLanguageValue
 
-    language = Lang(code)
+    try:
+        language = Lang(code)
+    except InvalidLanguageValue:
+        return []
     macro = language.macro()
     found = [macro] if macro else sorted(language.individuals(), key=lambda one: one.pt3)
     return [one.pt3 for one in found]

@@ -93,7 +93,9 @@ class GradientTrace:
         was_training = model.training
         model.eval()  # no dropout: the training's random numbers are not touched
         n = len(self.pools)
-        ledger = _Ledger(parameters, self.blocks, 2 * n, self.budget, self.half_batch, self._width())
+        tokens = model.encoder.get_input_embeddings().weight  # type: ignore[union-attr, operator]
+        width = max(int(pool.lengths.max()) for pool in self.pools.values())
+        ledger = _Ledger(parameters, self.blocks, tokens, 2 * n, self.budget, self.half_batch, width)
         self.exact = ledger.exact
         losses = [0.0] * (2 * n)
         for parameter in parameters.values():
@@ -134,9 +136,6 @@ class GradientTrace:
             total += loss.item()
         return total
 
-    def _width(self) -> int:
-        return max(int(pool.lengths.max()) for pool in self.pools.values())
-
     def result(self) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
         """Arrays and description of the reading."""
         arrays = {
@@ -162,6 +161,7 @@ class _Ledger:
         self,
         parameters: Mapping[str, nn.Parameter],
         by_block: Mapping[str, list[str]],
+        token_table: object,
         rows: int,
         budget: int,
         half_batch: int,
@@ -171,12 +171,8 @@ class _Ledger:
         self.row = 0
         self.tokens: Tensor = torch.empty(0)
         self.parameters = parameters
-        # The table of token embeddings: at most half_batch × width of its rows have a gradient.
-        self.table = max(
-            (name for name in by_block.get("embeddings", []) if parameters[name].ndim == 2),
-            key=lambda name: parameters[name].shape[0],
-            default="",
-        )
+        # Of the table of token embeddings, only the rows of tokens that occur have a gradient.
+        self.table = next((name for name, p in parameters.items() if p is token_table), "")
         self.starts: dict[str, int] = {}
         sizes: dict[str, int] = {}
         for block, names in by_block.items():
@@ -187,7 +183,8 @@ class _Ledger:
         sparse = 0
         if self.table:
             table = parameters[self.table]
-            sparse = min(table.shape[0], half_batch * width) * table.shape[1]
+            micro_batches = -(-half_batch // MICRO_BATCH)
+            sparse = min(micro_batches * table.shape[0], half_batch * width) * table.shape[1]
         self.exact = rows * 4 * (sum(sizes.values()) + sparse) <= budget
         device = next(iter(parameters.values())).device
         buckets = max(1, min(BUCKETS, budget // (rows * 4 * max(1, len(by_block)))))

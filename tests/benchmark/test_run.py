@@ -166,6 +166,37 @@ def test_two_seeds_give_an_interval_and_a_noise_ceiling(
     assert record["correlation"]["noise_ceiling"] is not None
 
 
+def wait_for_the_group_to_end(group: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(group, signal.SIGKILL)
+    raise AssertionError("workers outlived their parent")
+
+
+def test_an_interrupted_run_says_so_and_leaves_no_worker(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *NAMES, "--cache", "cache", "--jobs", "2"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list((tmp_path / "cache" / "progress").glob("*")) and process.poll() is None:
+        time.sleep(0.01)  # a training is under way
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on where this one was" in told
+    assert "Traceback" not in told
+    wait_for_the_group_to_end(process.pid)
+
+
 def test_a_killed_run_goes_on_where_it_stopped(finished: Path, tmp_path: Path) -> None:
     arguments = [*NAMES, "--cache", "cache", "--jobs", "2"]
     process = subprocess.Popen(
@@ -185,8 +216,9 @@ def test_a_killed_run_goes_on_where_it_stopped(finished: Path, tmp_path: Path) -
     deadline = time.monotonic() + 120
     while len(trainings()) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)  # the workers are left to themselves, and must end by themselves
     process.wait()
+    wait_for_the_group_to_end(process.pid)
     kept = {path: path.stat().st_ino for path in trainings()}
     assert kept
     assert not list((tmp_path / "results").glob("*/*/*.json"))

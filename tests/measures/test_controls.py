@@ -174,7 +174,7 @@ def test_twi_is_represented_by_akan_and_says_so(fake):
     "code",
     [
         "tlh",  # in ISO 639-3, without a vector and without relatives
-        pytest.param("qaa", marks=pytest.mark.xfail(strict=True, reason="an unknown code raises")),
+        "qaa",
     ],
 )
 def test_a_language_without_vector_is_nan_with_coverage_0(fake, code):
