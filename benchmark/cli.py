@@ -68,6 +68,10 @@ def command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder that has become read-only
+        if debug:
+            raise
+        return _wrong(f"{error.strerror or type(error).__name__}: {error.filename or 'no file named'}")
     return _stopped() if code == INTERRUPTED else int(code or 0)
 
 

@@ -65,7 +65,7 @@ class Pool:
             for future in as_completed(out):
                 try:
                     yield future.result()
-                except Exception as error:  # the worker was killed, or --debug lets errors through
+                except Exception as error:  # the worker was killed
                     reason = " ".join(str(error).split())
                     yield Outcome(out[future], error=f"{type(error).__name__}: {reason}")
         except BaseException:

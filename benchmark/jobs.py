@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import traceback
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -151,8 +152,8 @@ def execute(job: TrainJob, store: Store) -> Outcome:
             _work(job, store, to_train, readings, sets)
         return Outcome(job, trained=to_train)
     except Exception as error:
-        if "--debug" in sys.argv:
-            raise
+        if "--debug" in sys.argv:  # workers have the arguments of the run
+            traceback.print_exc()
         text = " ".join(str(error).split())
         return Outcome(job, error=f"{type(error).__name__}: {text}")
     finally:

@@ -87,7 +87,7 @@ class RecordMaker:
         scores, intervals = self._scores(row)
         return Record(
             task=setup.task,
-            measure=row.measure.name,
+            measure=row.called,
             measure_params=row.params,
             access=row.measure.access,
             strategy=setup.config.strategy,

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.errors import UserError
 from benchmark.evidence import RunEvidence
-from benchmark.prepare import Setup
+from benchmark.prepare import SeedData, Setup
 from benchmark.registry import Params, create, entries, parameters, parse
 from leaderboard.tables import CONTROLS
 from measures import Measure, Needs, Reading, SimilarityMatrix, TransferMatrix
@@ -21,6 +21,7 @@ class Row:
     """One measure of a run. ``asked``: named by the person, not only a control of the table."""
 
     measure: Measure
+    called: str  # the name it is registered by
     params: Params
     asked: bool
     needs: Needs
@@ -33,7 +34,7 @@ class Row:
     @property
     def name(self) -> str:
         inside = ",".join(f"{key}={value}" for key, value in sorted(self.params.items()))
-        return f"{self.measure.name}[{inside}]" if inside else self.measure.name
+        return f"{self.called}[{inside}]" if inside else self.called
 
     @property
     def readings(self) -> frozenset[Reading]:
@@ -87,8 +88,7 @@ def _row(spec: str, asked: bool, above: tuple[str, ...] = ()) -> Row:
                 f"{name!r} needs the package {package}, which is not installed (pip install {package})"
             ) from None
     others = {other: _row(other, asked=False, above=(*above, name)) for other in needs.measures}
-    measure.__class__.name = name  # the name it is registered by is the name it goes by
-    return Row(measure, params, asked, needs, others)
+    return Row(measure, name, params, asked, needs, others)
 
 
 def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> SimilarityMatrix:
@@ -98,7 +98,7 @@ def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> Simil
             reason = row.measure.skip(setup.spec, setup.languages)
             if reason:
                 raise UserError(f"is skipped: {_line(reason)}")
-            found = [_ask(row, setup, of.seed, transfer) for of in setup.seeds]
+            found = [_ask(row, setup, of, transfer) for of in setup.seeds]
         except UserError as error:
             raise UserError(f"{row.name}: {error}") from error
         except Exception as error:  # a plugin's code
@@ -114,8 +114,7 @@ def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> Simil
     return row.matrix
 
 
-def _ask(row: Row, setup: Setup, seed: int, transfer: Callable[[], TransferMatrix]) -> SimilarityMatrix:
-    of = next(of for of in setup.seeds if of.seed == seed)
+def _ask(row: Row, setup: Setup, of: SeedData, transfer: Callable[[], TransferMatrix]) -> SimilarityMatrix:
     evidence = RunEvidence(setup, of, row.needs, transfer, lambda name: ask(row.others[name], setup, transfer))
     found = row.measure.similarity(evidence)
     if not isinstance(found, SimilarityMatrix):

@@ -115,12 +115,13 @@ class Systems:
             found[code] = np.array(runs)
         return found
 
-    def by_seed(self, system: System) -> NDArray[np.float64]:
-        """Official scores, shape ``[seeds, sources]``."""
+    def by_seed(self, system: System, metric: str | None = None) -> NDArray[np.float64]:
+        """Scores in the official metric, or another one, shape ``[seeds, sources]``."""
         spec = self.setup.spec
+        used = metric or spec.metric
         return np.array(
             [
-                [score(spec.metric, self.gold("test", code), run, len(spec.labels)) for run in system[code]]
+                [score(used, self.gold("test", code), run, len(spec.labels)) for run in system[code]]
                 for code in self.setup.sources
             ]
         ).T
@@ -131,4 +132,6 @@ class Systems:
             return None
         values = self.by_seed(system).mean(axis=0)
         per_language = {code: float(value) for code, value in zip(self.setup.sources, values, strict=True)}
-        return Score(metric=self.setup.spec.metric, mean=float(values.mean()), per_language=per_language)
+        official = self.setup.spec.metric
+        macro = None if official == "macro_f1" else float(self.by_seed(system, "macro_f1").mean())
+        return Score(metric=official, mean=float(values.mean()), per_language=per_language, macro_f1=macro)

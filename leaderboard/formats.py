@@ -17,21 +17,21 @@ def plain(table: Table) -> str:
 
     Lines are as long as they must be, nothing is cut or wrapped.
     """
-    headers = list(_HEADERS)
-    worth = ["measure", *headers[1:5]]
-    foresight = ["measure", *headers[5:10]]
     known = [row for row in table.rows if row["per_target_spearman"] is not None]
+    worth = [header for header in _WORTH if header != "macro F1" or _has_macro(table)]
     parts = [table.caption, _tabulated(worth, table.rows, "simple", _one_line)]
     if known:
-        parts.append(_tabulated(foresight, known, "simple", _one_line))
+        parts.append(_tabulated(["measure", *_FORESIGHT], known, "simple", _one_line))
     measures = [row for row in table.rows if row["access"] is not None]
-    parts.append(_tabulated(["measure", *headers[10:], "groups"], measures, "simple", _one_line))
+    parts.append(_tabulated(["measure", *_COST, "groups"], measures, "simple", _one_line))
     return "\n\n".join([_one_line(parts[0]), *parts[1:], *map(_one_line, table.notes)])
 
 
 def markdown(table: Table) -> str:
     """GitHub's Markdown, with names from outside unable to break the table or add HTML."""
-    parts = [_escaped(table.caption), _tabulated(list(_HEADERS), table.rows, "pipe", _escaped)]
+    worth = [header for header in _WORTH if header != "macro F1" or _has_macro(table)]
+    headers = [*worth, *_FORESIGHT, *_COST]
+    parts = [_escaped(table.caption), _tabulated(headers, table.rows, "pipe", _escaped)]
     parts += [_escaped(note) for note in table.notes]
     grouped = [row for row in table.rows if row["groups"]]
     if grouped:
@@ -58,11 +58,15 @@ def json_text(tables: Iterable[Table]) -> str:
     return json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
+def _has_macro(table: Table) -> bool:
+    """Only where it is not the official metric anyway."""
+    return any(row["macro_f1"] is not None for row in table.rows)
+
+
 def _tabulated(headers: Sequence[str], rows: Iterable[Row], style: str, clean: Callable[[str], str]) -> str:
     from tabulate import tabulate
 
-    cells = _HEADERS | {"groups": _groups}
-    body = [[clean(cells[header](row)) for header in headers] for row in rows]
+    body = [[clean(_CELLS[header](row)) for header in headers] for row in rows]
     return str(tabulate(body, list(map(clean, headers)), tablefmt=style, disable_numparse=True))
 
 
@@ -114,9 +118,20 @@ def _spearman(row: Row) -> str:
     return f"{_number(row['spearman'], 'z.2f')} (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
 
 
-_HEADERS: dict[str, Callable[[Row], str]] = {
+_WORTH = [
+    "measure",
+    "score",
+    "macro F1",
+    "over random (percentile)",
+    "over multilingual",
+    "over monolingual",
+]
+_FORESIGHT = ["ρ per target", "ρ per target, centred", "ρ matrix (QAP)", "NDCG@3", "regret@1"]
+_COST = ["access", "trainings", "seconds"]
+_CELLS: dict[str, Callable[[Row], str]] = {
     "measure": lambda row: str(row["name"]),
     "score": _score,
+    "macro F1": lambda row: _number(row["macro_f1"], "z.1f", 100),
     "over random (percentile)": _over_random,
     "over multilingual": _gain("multilingual"),
     "over monolingual": _gain("monolingual"),
@@ -128,4 +143,5 @@ _HEADERS: dict[str, Callable[[Row], str]] = {
     "access": lambda row: row["access"] or MISSING,
     "trainings": lambda row: _number(row["trainings"], "g"),
     "seconds": lambda row: _number(row["seconds"], ".0f"),
+    "groups": _groups,
 }

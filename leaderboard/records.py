@@ -44,9 +44,12 @@ class Transfer(_Part):
 
 
 class Score(_Part):
+    """The official metric; ``macro_f1``, mean over languages, where that is another."""
+
     metric: str
     mean: float
     per_language: dict[str, float]
+    macro_f1: float | None = None
 
 
 class RandomScore(_Part):

@@ -62,7 +62,9 @@ def noise_ceiling(T_per_seed: Sequence[ArrayLike]) -> float | None:
     known = [r for r in pairs if r is not None]
     if not known:
         return None
-    m, r = len(matrices), max(0.0, float(np.mean(known)))
+    m, r = len(matrices), float(np.mean(known))
+    if r < 1e-12:  # negative, or zero but for rounding, which the root would magnify
+        return 0.0
     return float(np.sqrt(m * r / (1 + (m - 1) * r)))
 
 

@@ -20,7 +20,7 @@ _GAINS = ("random", "multilingual", "monolingual")
 _CORRELATIONS = ("per_target_spearman", "centred_per_target_spearman")
 
 COLUMNS = (
-    *("task", "protocol_id", "kind", "name", "metric", "score"),
+    *("task", "protocol_id", "kind", "name", "metric", "score", "macro_f1"),
     *(
         f"gain_over_{other}{part}"
         for other in _GAINS
@@ -81,7 +81,8 @@ def _row(record: Record, kind: str, label: str, score: Score | None) -> Row:
     row: Row = dict.fromkeys(COLUMNS)
     row |= {"task": record.task, "protocol_id": record.protocol_id, "kind": kind, "name": label}
     if score is not None:
-        row |= {"metric": score.metric, "score": score.mean, "collapsed": _collapsed(record, score)}
+        row |= {"metric": score.metric, "score": score.mean, "macro_f1": score.macro_f1}
+        row["collapsed"] = _collapsed(record, score)
     return row
 
 

@@ -72,6 +72,7 @@ class GradientTrace:
             a, b = (self._even(pool, np.flatnonzero(pool.halves == half)) for half in (0, 1))
             return a[: self.half_batch], b[: self.half_batch]
         both = self._even(pool, np.arange(len(pool)))[: 2 * self.half_batch]
+        both = both[np.argsort(pool.labels[both], kind="stable")]  # dealt out label by label
         return both[::2], both[1::2]
 
     def _even(self, pool: Encoded, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -781,6 +781,16 @@ def test_labels_are_drawn_as_evenly_as_the_pool_allows(parallel):
         assert abs(rest[0] - rest[1]) <= (2 if parallel else 0)
 
 
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("labels", [2, 3, 4])
+def test_each_half_has_every_label(parallel, labels):
+    pool = with_labels([place // 2 % labels for place in range(96)], np.arange(96) % 2)
+    taken = trace({"deu": pool}, half_batch=12, parallel=parallel)
+    for _ in range(20):
+        for half in taken.draw(pool):
+            assert set(Counter(pool.labels[half].tolist()).values()) == {12 // labels}
+
+
 def test_parallel_halves_are_the_same_items_in_every_language(tiny, examples, fresh):
     pools = {code: Encoded.open(tiny.store.path(tiny.encode(examples(code, 40, parallel=True)))) for code in CODES}
     halves = [data.halves.tolist() for data in pools.values()]
