@@ -142,9 +142,14 @@ def _group(measures: list[Row], setup: Setup) -> None:
         if row.matrix is None:
             continue
         values = row.matrix.values[np.ix_(places, places)]
+        centred = centre(values)
+        if not np.any(np.abs(centred) > 0):
+            if row.asked:
+                say(f"{row.name}: tells sources and targets apart but no pairs of languages, so no groups follow")
+            continue
         found = grouping(values, setup.k)
         row.groups = [tuple(sorted(setup.sources[i] for i in group)) for group in found]
-        row.objective = float(objective(centre(values), found))
+        row.objective = float(objective(centred, found))
 
 
 def _draw(measures: list[Row], setup: Setup) -> dict[tuple[int, ...], list[list[tuple[str, ...]]]]:

@@ -99,6 +99,14 @@ def test_record_holds_what_the_schema_promises(finished: Path) -> None:
     assert record["protocol"]["hyper"]["epochs"] == 1
 
 
+def test_a_measure_that_tells_no_pairs_apart_makes_no_groups(finished: Path) -> None:
+    by_measure = {record["measure"]: record for record in json.loads((finished / "stdout.json").read_text())}
+    assert by_measure["size"]["groups"] is None  # all languages have 40 examples here
+    assert by_measure["size"]["scores"]["grouped"] is None
+    assert by_measure["size"]["correlation"]["per_target_spearman"] == 0.0
+    assert by_measure["family"]["groups"] is not None
+
+
 def test_progress_is_told_on_stderr(finished: Path) -> None:
     told = (finished / "stderr.txt").read_text()
     assert "transfer: 5 trainings to do, 0 cached" in told
