@@ -22,7 +22,7 @@ from tasks.base import SPLITS, Access, Corpus, DataError, Example, Source, Split
 from tasks.languages import Language, UnknownLanguage, find
 from tasks.sources import fingerprint
 
-PROBES = (4, 12)  # of a training: fewer see too little of it, more only cost time
+PROBES = (8, 12)  # of a training: fewer see too few of its phases, more only cost time
 HALF_BATCHES = (8, 64)  # examples of a probe's half-batch
 POOL = 2000  # dev examples a language that probes draw from
 Examples = dict[str, tuple[Example, ...]]
