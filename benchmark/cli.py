@@ -189,7 +189,9 @@ def run(
     draws: Annotated[int | None, typer.Option(min=0, help="Random partitions to compare with.")] = None,
     probe_share: Annotated[
         float,
-        typer.Option(min=0.01, max=10.0, help="Gradient probes' examples, as a share of the joint training's."),
+        typer.Option(
+            min=0.01, max=10.0, help="Time of the gradient probes, about, as a share of the joint training's."
+        ),
     ] = RunConfig.probe_share,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     jobs: Annotated[

@@ -24,6 +24,7 @@ from tasks.sources import fingerprint
 
 PROBES = (8, 12)  # of a training: fewer see too few of its phases, more only cost time
 HALF_BATCHES = (8, 64)  # examples of a probe's half-batch
+PROBE_COST = 1.4  # time of a probe's example, in examples trained on: less is batched, more is padded
 POOL = 2000  # dev examples a language that probes draw from
 Examples = dict[str, tuple[Example, ...]]
 Full = dict[tuple[Split, str], tuple[Example, ...]]  # (split, code) → everything the source has
@@ -112,7 +113,7 @@ class Setup:
         return self.job(of, group, evaluate=self.evaluation(of, sorted(group), "test"))
 
     def trace(self, of: SeedData, reading: Reading) -> TracePlan:
-        """A gradient reading, sized by ``probe_share``: at most that share of the joint training's examples.
+        """A gradient reading, sized to take about ``probe_share`` of the joint training's time.
 
         Raises:
             UserError: a reading nobody knows how to take.
@@ -131,7 +132,8 @@ class Setup:
                 f"that are in no other split, found {len(pools)}"
             )
         seen = of.hyper.epochs * sum(len(of.train[code]) for code in self.sources)
-        allowed = self.config.probe_share * seen / (2 * len(pools))  # examples a language and half, in all
+        share = self.config.probe_share / PROBE_COST
+        allowed = share * seen / (2 * len(pools))  # examples a language and half, over all probes
         size = int(min(HALF_BATCHES[1], max(HALF_BATCHES[0], allowed // PROBES[0])))
         size = min(size, *(halves[code] for code in pools))
         return TracePlan(

@@ -1,14 +1,16 @@
-"""URIEL's vectors, read from the data files of the lang2vec package.
+"""URIEL's vectors, read from the data files of the lang2vec distribution.
 
-Only the files are used: the package's module needs a setuptools that no longer exists, and
-the released version has no distances. Rows are found by language code, never by position.
+Only the files are used, and found through the distribution, nothing is imported: the module
+needs a setuptools that no longer exists, the released version has no distances, and it puts a
+script of the same name beside the environment's programs, which shadows the package for every
+one of them. Rows are found by language code, never by position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
+from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +18,8 @@ from numpy.typing import NDArray
 
 @cache
 def _family() -> tuple[dict[str, int], NDArray[np.float32]]:
-    with (
-        resources.as_file(resources.files("lang2vec") / "data" / "family_features.npz") as path,
-        np.load(path, allow_pickle=False) as file,
-    ):
+    path = metadata.distribution("lang2vec").locate_file("lang2vec/data/family_features.npz")
+    with np.load(str(path), allow_pickle=False) as file:
         return {str(code): row for row, code in enumerate(file["langs"])}, file["data"][:, :, 0]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from measures import TransferMatrix
+from measures import TransferMatrix, uriel
 from measures.controls import Family, Oracle, Random, SameScript, Size, SourceQuality
 from measures.uriel import family_vectors
 from tasks.base import Example
@@ -154,6 +155,15 @@ def test_family_is_the_cosine_of_lang2vec_s_vectors(fake):
     assert set(np.unique(vectors)) == {0.0, 1.0}
     cosine = [[a @ b / math.sqrt((a @ a) * (b @ b)) for b in vectors] for a in vectors]
     np.testing.assert_allclose(Family().similarity(fake(languages(*codes))).values, cosine, atol=1e-12)
+
+
+def test_a_script_of_lang2vec_s_name_is_not_run(fake, tmp_path, monkeypatch):
+    """The distribution puts one beside the environment's programs, first on their path."""
+    (tmp_path / "lang2vec.py").write_text("raise ImportError('the script, not the package')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "lang2vec", raising=False)
+    uriel._family.cache_clear()
+    assert np.isfinite(Family().similarity(fake(languages("eng", "deu", "fin"))).values).all()
 
 
 def test_family_vectors_are_found_by_code_not_by_row():
