@@ -272,7 +272,7 @@ def test_afrisenti_from_a_folder_with_languages_as_targets_only(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = ["run", "-m", "gradsim", "-t", "afrisenti", "--languages", "ha,swa,yo,orm,tso", "--epochs", "1"]
-    sizes = ["--max-train", "64", "--max-eval", "60", "--draws", "1", "--max-length", "32"]
+    sizes = ["--max-train", "64", "--max-eval", "60", "--draws", "1", "--max-length", "32", "--probe-share", "4"]
     assert command([*arguments, *sizes, "--data", str(CORPUS), "--cache", "cache", "--json"]) == 0
     record = next(r for r in json.loads(capsys.readouterr().out) if r["measure"] == "gradsim")
     assert record["data"]["source"] == "folder"
