@@ -14,6 +14,7 @@ from math import factorial, prod
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from leaderboard.ranking import NOISE
 from leaderboard.statistics import centre
 
 Groups = tuple[tuple[int, ...], ...]
@@ -34,11 +35,25 @@ def canonical(groups: Iterable[Iterable[int]]) -> Groups:
     return tuple(sorted(tuple(sorted(int(i) for i in group)) for group in groups))
 
 
+def affinity(S: ArrayLike) -> Matrix:
+    """What grouping goes by: ``S`` ``[n, n]`` centred (:func:`leaderboard.statistics.centre`), which
+    cancels node effects; missing cells and the diagonal are 0. All 0 says that no pair stands out.
+
+    Of three languages' pairs centring leaves nothing, whatever the matrix; there it is ``S`` less its mean.
+    """
+    C = centre(S)
+    if len(C) == 3:
+        known = np.isfinite(C)
+        C = np.where(known, np.array(S, dtype=np.float64), np.nan)
+        C[known] -= C[known].mean() if known.any() else 0.0
+        C[np.abs(C) <= NOISE * np.abs(np.where(known, np.array(S), 0.0)).max()] = 0.0
+    return _filled(C)
+
+
 def objective(C: ArrayLike, groups: Iterable[Sequence[int]]) -> float:
     """Σ_i mean over the other members j of i's group of C[j, i]; a language alone scores 0.
 
-    ``C`` is a centred similarity ``[n, n]`` (:func:`leaderboard.statistics.centre`), in which
-    node effects have cancelled; missing cells count as 0.
+    ``C`` as :func:`affinity` gives it, ``[n, n]``; missing cells count as 0.
     """
     values = _filled(C)
     total = 0.0
@@ -49,12 +64,12 @@ def objective(C: ArrayLike, groups: Iterable[Sequence[int]]) -> float:
 
 
 def partition(S: ArrayLike, k: int) -> Groups:
-    """The ``k`` non-empty groups that maximise :func:`objective` of the centred ``S`` ``[n, n]``.
+    """The ``k`` non-empty groups that maximise :func:`objective` of the :func:`affinity` of ``S`` ``[n, n]``.
 
     Exact by dynamic programming over subsets up to 14 languages; beyond, the best that moves
     and swaps reach from agglomerative and many fixed pseudo-random starts. ValueError for k outside 1 to n.
     """
-    C = _filled(centre(S))
+    C = affinity(S)
     _check_k(len(C), k)
     pairs = C + C.T  # the objective sees only what two languages give each other
     # An order that depends on the values alone, so that renaming languages changes nothing.
@@ -66,10 +81,10 @@ def partition(S: ArrayLike, k: int) -> Groups:
 
 
 def agglomerative(S: ArrayLike, k: int) -> Groups:
-    """``k`` clusters by average linkage (scikit-learn) on the symmetrised centred ``S`` ``[n, n]``.
+    """``k`` clusters by average linkage (scikit-learn) on the symmetrised :func:`affinity` of ``S`` ``[n, n]``.
     ValueError for k outside 1 to n.
     """
-    C = _filled(centre(S))
+    C = affinity(S)
     _check_k(len(C), k)
     return canonical(_linked(C + C.T, k, "average"))
 

@@ -10,6 +10,7 @@ from typing import Any
 from benchmark.config import PRESETS, SCRATCH, RunConfig
 from benchmark.encoding import Encoder, half
 from benchmark.errors import UserError
+from benchmark.grouping import default_k
 from benchmark.jobs import EvalSet, Hyper, TracePlan, TrainJob
 from benchmark.models import Model, build_scratch, pretrained, scratch
 from benchmark.provenance import numerics
@@ -213,13 +214,6 @@ def prepare(config: RunConfig) -> Setup:
     )
     fixed = None if name == SCRATCH else pretrained(name, config.offline)
     return replace(setup, seeds=tuple(_seed(setup, seed, fixed, hyper, most, full) for seed in seeds))
-
-
-def default_k(n: int) -> int:
-    """The number of groups of a run that names none."""
-    from benchmark.grouping import default_k as rule
-
-    return rule(n)
 
 
 def _seed(

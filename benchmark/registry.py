@@ -120,7 +120,7 @@ def find(kind: Kind, name: str) -> Entry:
 
 
 def create(kind: Kind, spec: str) -> tuple[Any, Params]:
-    """The object that ``spec`` names, and its given parameters with their types.
+    """The object that ``spec`` names, and its parameters that are not the default, with their types.
 
     Raises:
         UserError: unknown name or parameter, a value of the wrong type or not allowed.
@@ -139,8 +139,9 @@ def create(kind: Kind, spec: str) -> tuple[Any, Params]:
                 f"{name!r} has no parameter {key!r}{did_you_mean(key, accepted)}; its parameters: {allowed}"
             )
         given[key] = _convert(name, key, text, accepted[key].annotation)
+    set_apart = {key: value for key, value in given.items() if value != accepted[key].default}
     try:
-        return cls(**given), given
+        return cls(**given), set_apart
     except UserError:
         raise
     except Exception as error:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.errors import UserError
 from benchmark.evidence import RunEvidence
 from benchmark.prepare import SeedData, Setup
-from benchmark.registry import Params, create, entries, parameters, parse
+from benchmark.registry import Params, create, entries, parse
 from leaderboard.tables import CONTROLS
 from measures import Measure, Needs, Reading, SimilarityMatrix, TransferMatrix
 
@@ -71,11 +71,9 @@ def _row(spec: str, asked: bool, above: tuple[str, ...] = ()) -> Row:
     name = parse(spec)[0]
     if name in above:
         raise UserError(f"measures may not ask for themselves, found {' → '.join((*above, name))}")
-    measure, given = create("measures", spec)
+    measure, params = create("measures", spec)
     if not isinstance(measure, Measure):
         raise UserError(f"{name!r} must be a measures.Measure, found {type(measure).__name__}")
-    defaults = {key: one.default for key, one in parameters(type(measure)).items()}
-    params = {key: value for key, value in given.items() if value != defaults.get(key)}
     try:
         needs = measure.needs()
     except Exception as error:  # a plugin's code

@@ -13,7 +13,7 @@ import numpy as np
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.executors import Executor, InProcess, Pool
-from benchmark.grouping import GROUPINGS, objective, random_partitions
+from benchmark.grouping import GROUPINGS, affinity, objective, random_partitions
 from benchmark.jobs import TrainJob
 from benchmark.plan import Stage, plan, stage_one, stage_two
 from benchmark.prepare import Setup, cores, materialise, prepare
@@ -23,7 +23,6 @@ from benchmark.rows import Row, ask, rows
 from benchmark.seeds import derive
 from benchmark.systems import Systems
 from leaderboard.records import Record, path_for, read, write_if_changed
-from leaderboard.statistics import centre
 from measures import TransferMatrix
 
 
@@ -142,14 +141,14 @@ def _group(measures: list[Row], setup: Setup) -> None:
         if row.matrix is None:
             continue
         values = row.matrix.values[np.ix_(places, places)]
-        centred = centre(values)
-        if not np.any(np.abs(centred) > 0):
+        pairs = affinity(values)
+        if not pairs.any():
             if row.asked:
-                say(f"{row.name}: tells sources and targets apart but no pairs of languages, so no groups follow")
+                say(f"{row.name}: no pair of languages stands out, so no groups follow")
             continue
         found = grouping(values, setup.k)
         row.groups = [tuple(sorted(setup.sources[i] for i in group)) for group in found]
-        row.objective = float(objective(centred, found))
+        row.objective = float(objective(pairs, found))
 
 
 def _draw(measures: list[Row], setup: Setup) -> dict[tuple[int, ...], list[list[tuple[str, ...]]]]:

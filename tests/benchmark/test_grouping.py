@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from benchmark import grouping
-from benchmark.grouping import GROUPINGS, agglomerative, default_k, objective, partition, random_partitions
+from benchmark.grouping import (
+    GROUPINGS,
+    affinity,
+    agglomerative,
+    default_k,
+    objective,
+    partition,
+    random_partitions,
+)
 from leaderboard.statistics import centre
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -176,3 +184,17 @@ def test_random_partitions_repeat_only_after_all_have_come():
     assert random_partitions([4], 2, seed=0) == [((0, 1, 2, 3),)] * 2
     with pytest.raises(ValueError, match="at least 1"):
         random_partitions([2, 0], 1, seed=0)
+
+
+def test_of_three_languages_the_most_alike_are_together() -> None:
+    """Centring leaves nothing of three languages' pairs."""
+    S = np.array([[1.0, 0.2, 0.3], [0.2, 1.0, 0.7], [0.3, 0.7, 1.0]])
+    for grouping in GROUPINGS.values():
+        assert grouping(S, 2) == ((0,), (1, 2))
+    assert not affinity(np.full((3, 3), 0.4)).any()
+    assert affinity(S)[1, 2] == pytest.approx(0.3)
+
+
+def test_source_effects_alone_are_no_affinity() -> None:
+    sizes = np.tile(np.log([10.0, 200.0, 3000.0, 50.0])[:, None], (1, 4))
+    assert not affinity(sizes).any()
