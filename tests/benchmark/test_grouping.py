@@ -189,8 +189,8 @@ def test_random_partitions_repeat_only_after_all_have_come():
 def test_of_three_languages_the_most_alike_are_together() -> None:
     """Centring leaves nothing of three languages' pairs."""
     S = np.array([[1.0, 0.2, 0.3], [0.2, 1.0, 0.7], [0.3, 0.7, 1.0]])
-    for grouping in GROUPINGS.values():
-        assert grouping(S, 2) == ((0,), (1, 2))
+    for rule in GROUPINGS.values():
+        assert rule(S, 2) == ((0,), (1, 2))
     assert not affinity(np.full((3, 3), 0.4)).any()
     assert affinity(S)[1, 2] == pytest.approx(0.3)
 
