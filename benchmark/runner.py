@@ -174,6 +174,8 @@ def _train(name: str, stage: Stage, setup: Setup, result: RunResult) -> None:
     say(f"{name}: {len(stage.todo)} trainings to do, {cached} cached ({languages}, {setup.device})")
     if not stage.todo:
         return
+    for job in stage.todo:
+        setup.store.unreport(job.key)  # what a killed run left behind
     workers = setup.config.jobs or (cores() if setup.device == "cpu" else 1)
     executor: Executor = Pool(workers) if workers > 1 else InProcess()
     progress = Progress(name, stage.todo, {job.key: work(job, setup) for job in stage.todo}, setup.store)
