@@ -139,7 +139,8 @@ def _baseline_rows(records: Sequence[Record]) -> list[Row]:
     for sizes, record in sorted(profiles.items(), reverse=True):
         random, grouped = record.scores.random, record.scores.grouped
         if random is not None:
-            of_sizes = f" ({'+'.join(map(str, sizes))})" if len(profiles) > 1 else ""
+            shown = "+".join(map(str, sizes[:6])) + ("+…" if len(sizes) > 6 else "")
+            of_sizes = f" ({shown})" if len(profiles) > 1 else ""
             row = _row(record, "baseline", f"random partitions{of_sizes}", None)
             row |= {"metric": grouped.metric if grouped else None, "score": random.mean}
             row |= {"random_sd": random.sd, "random_draws": random.draws}
