@@ -16,6 +16,10 @@ from leaderboard.tables import CONTROLS
 from measures import Measure, Needs, Reading, SimilarityMatrix, TransferMatrix
 
 
+class Skipped(UserError):  # noqa: N818 - reads as a sentence where it is caught
+    """A measure that says nothing about this task and these languages, with its reason: no mistake."""
+
+
 @dataclass
 class Row:
     """One measure of a run. ``asked``: named by the person, not only a control of the table."""
@@ -95,10 +99,10 @@ def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> Simil
         try:
             reason = row.measure.skip(setup.spec, setup.languages)
             if reason:
-                raise UserError(f"is skipped: {_line(reason)}")
+                raise Skipped(f"is skipped: {_line(reason)}")
             found = [_ask(row, setup, of, transfer) for of in setup.seeds]
         except UserError as error:
-            raise UserError(f"{row.name}: {error}") from error
+            raise type(error)(f"{row.name}: {error}") from error
         except Exception as error:  # a plugin's code
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             raise UserError(f"{row.name}: {kind}{_line(error)}") from error

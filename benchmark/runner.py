@@ -19,7 +19,7 @@ from benchmark.plan import Stage, plan, stage_one, stage_two
 from benchmark.prepare import Setup, cores, materialise, prepare
 from benchmark.progress import Progress, clock, say, shown
 from benchmark.results import RecordMaker
-from benchmark.rows import Row, ask, rows
+from benchmark.rows import Row, Skipped, ask, rows
 from benchmark.seeds import derive
 from benchmark.systems import Systems
 from leaderboard.records import Record, path_for, read, write_if_changed
@@ -126,7 +126,10 @@ def _ask(measures: list[Row], setup: Setup, systems: Systems, result: RunResult,
             matrix = ask(row, setup, transfer)
         except UserError as error:
             row.error = str(error)
-            result.measure_failures.append(row.error)
+            if isinstance(error, Skipped):
+                say(row.error)
+            else:
+                result.measure_failures.append(row.error)
             continue
         for note in matrix.notes if row.asked else ():
             say(f"{row.name}: {note}")

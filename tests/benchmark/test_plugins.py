@@ -24,11 +24,14 @@ alphabet = "their_measures:Alphabet"
 wide = "their_measures:Wide"
 endless = "their_measures:Endless"
 crashing = "their_measures:Crashing"
+shy = "their_measures:Shy"
+average = "their_measures:Average"
+peeking = "their_measures:Peeking"
 broken = "their_measures.nowhere:Missing"
 """
 MODULE = '''
 import numpy as np
-from measures import Measure, SimilarityMatrix
+from measures import Measure, Needs, SimilarityMatrix
 
 
 class Alphabet(Measure):
@@ -53,6 +56,27 @@ class Wide(Alphabet):
 class Endless(Alphabet):
     def similarity(self, evidence):
         return SimilarityMatrix(evidence.languages, np.full((len(evidence.languages),) * 2, np.inf))
+
+
+class Shy(Alphabet):
+    def skip(self, task, languages):
+        return "three languages are too few" if len(languages) == 3 else None
+
+
+class Average(Alphabet):
+    """The mean of two other measures' matrices."""
+
+    def needs(self):
+        return Needs(measures=("same-script", "alphabet[scale=2]"))
+
+    def similarity(self, evidence):
+        both = [evidence.similarity(name).values for name in self.needs().measures]
+        return SimilarityMatrix(evidence.languages, sum(both) / 2)
+
+
+class Peeking(Alphabet):
+    def similarity(self, evidence):
+        return SimilarityMatrix(evidence.languages, evidence.transfer().values)
 
 
 class Crashing(Alphabet):
@@ -132,6 +156,8 @@ def test_run_by_name_with_a_parameter(site: Path, tmp_path: Path) -> None:
         ("wide", "must have shape (3, 3), [source, target], found (2, 7)"),
         ("endless", "must be finite, or NaN where the measure cannot say, found inf"),
         ("crashing", "AttributeError"),
+        ("peeking", "transfer must be declared in needs()"),
+        ("shy", "shy: is skipped: three languages are too few"),
         ("broken", "cannot be loaded"),
     ],
 )
@@ -162,3 +188,37 @@ def test_a_wrong_one_beside_a_right_one_harms_nobody(
     told = capsys.readouterr()
     assert "alphabet" in {record["measure"] for record in json.loads(told.out)}
     assert "error: wide: values must have shape" in told.err
+
+
+def test_one_that_skips_is_told_and_is_no_mistake_and_one_may_build_on_others(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(site)
+    arguments = ["run", "-m", "shy", "-m", "average", "-t", "cldr-names", *SMALL, "--cache", "cache", "--json"]
+    assert command([*arguments, "--jobs", "1"]) == 0
+    told = capsys.readouterr()
+    assert "shy: is skipped: three languages are too few" in told.err
+    by_measure = {record["measure"]: record for record in json.loads(told.out)}
+    assert "shy" not in by_measure
+    apart = 2.0 * (ord("n") - ord("d"))
+    assert by_measure["average"]["similarity"]["matrix"][0][:2] == [0.5, (1 - apart) / 2]  # deu, nld: one script
+
+
+def test_the_example_of_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf8").split("## Add a measure")[1]
+    announced = readme.split("```toml\n")[1].split("```")[0].splitlines()
+    site = tmp_path / "site"
+    about = site / "my_package-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    assert announced[0] == '[project.entry-points."benchmark.measures"]'
+    (about / "entry_points.txt").write_text("[benchmark.measures]\n" + announced[1].replace('"', ""))
+    (site / "my_package.py").write_text(readme.split("```python\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(site)
+    arguments = ["run", "-m", "longest-name", "-t", "cldr-names", *SMALL, "--cache", "cache", "--json"]
+    assert command([*arguments, "--jobs", "1"]) == 0
+    assert "longest-name" in {record["measure"] for record in json.loads(capsys.readouterr().out)}
