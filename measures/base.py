@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -29,6 +29,11 @@ class SimilarityMatrix:
     Any real range. NaN where the measure cannot say; ``coverage`` (0 to 1, same shape) is
     the share of evidence behind each cell. ``notes`` are sentences for the person who runs it.
 
+    Beside it, where a measure has them: ``views``, the same similarity of a part of the evidence
+    (a block of parameters, a phase of the training), each ``[n, n]``; ``yardstick``, how alike a
+    language is to itself under another seed, by code; ``contributions``, the share that each
+    part of a learned measure had in its answer.
+
     Raises:
         MeasureError: a wrong shape, or an infinite value.
     """
@@ -37,26 +42,32 @@ class SimilarityMatrix:
     values: Matrix
     coverage: Matrix | None = None
     notes: tuple[str, ...] = ()
+    views: Mapping[str, Matrix] = field(default_factory=dict)
+    yardstick: Mapping[str, float] = field(default_factory=dict)
+    contributions: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "values", self._checked("values", self.values))
+        if self.coverage is not None:
+            object.__setattr__(self, "coverage", self._checked("coverage", self.coverage))
+        views = {name: self._checked(f"view {name!r}", view) for name, view in self.views.items()}
+        object.__setattr__(self, "views", views)
+
+    def _checked(self, name: str, given: object) -> Matrix:
         n = len(self.languages)
-        for name in ("values", "coverage"):
-            given = getattr(self, name)
-            if given is None:
-                continue
-            try:
-                matrix = np.array(given, dtype=np.float64)
-            except (TypeError, ValueError) as error:
-                raise MeasureError(f"{name} must be numbers, found: {error}") from None
-            if matrix.shape != (n, n):
-                raise MeasureError(f"{name} must have shape ({n}, {n}), [source, target], found {matrix.shape}")
-            if np.isinf(matrix).any():
-                s, t = np.argwhere(np.isinf(matrix))[0]
-                raise MeasureError(
-                    f"{name} must be finite, or NaN where the measure cannot say, "
-                    f"found {matrix[s, t]} at [{self.languages[s]}, {self.languages[t]}]"
-                )
-            object.__setattr__(self, name, matrix)
+        try:
+            matrix = np.array(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise MeasureError(f"{name} must be numbers, found: {error}") from None
+        if matrix.shape != (n, n):
+            raise MeasureError(f"{name} must have shape ({n}, {n}), [source, target], found {matrix.shape}")
+        if np.isinf(matrix).any():
+            s, t = np.argwhere(np.isinf(matrix))[0]
+            raise MeasureError(
+                f"{name} must be finite, or NaN where the measure cannot say, "
+                f"found {matrix[s, t]} at [{self.languages[s]}, {self.languages[t]}]"
+            )
+        return matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +119,7 @@ class Measure(ABC):
 
     name: ClassVar[str]
     symmetric: bool = True
-    access: ClassVar[Literal["none", "text", "labels", "transfer"]]  # what information it sees
+    access: Literal["none", "text", "labels", "transfer"]  # what information it sees
 
     def needs(self) -> Needs:
         return Needs()

@@ -28,15 +28,19 @@ SPEC = TaskSpec(
 
 @dataclass
 class FakeEvidence:
-    """``rows``: (split, code) → examples; ``bags``: the same for subwords. What is missing is empty."""
+    """``rows``: (split, code) → examples; ``bags``: the same for subwords. What is missing is empty.
+
+    ``readings``: by reading, or by (reading, code) where each language has its own.
+    """
 
     languages: tuple[Language, ...]
     rows: Mapping[tuple[str, str], Sequence[Example]] = field(default_factory=dict)
     bags: Mapping[tuple[str, str], Counter[int]] = field(default_factory=dict)
-    readings: Mapping[Reading, ReadingResult] = field(default_factory=dict)
+    readings: Mapping[Reading | tuple[Reading, str], ReadingResult] = field(default_factory=dict)
     transfers: TransferMatrix | None = None
     seed: int = 0
     task: TaskSpec = SPEC
+    matrices: Mapping[str, SimilarityMatrix] = field(default_factory=dict)
 
     def examples(self, language: Language, split: Split = "train") -> Sequence[Example]:
         return self.rows.get((split, language.code), ())
@@ -49,12 +53,15 @@ class FakeEvidence:
         return Counter(self.bags.get((split, language.code), Counter()))
 
     def read(self, reading: Reading, language: Language | None = None) -> ReadingResult:
-        if reading not in self.readings:
-            raise MeasureError(f"not declared: {reading}")
-        return self.readings[reading]
+        place = reading if language is None else (reading, language.code)
+        if place not in self.readings:
+            raise MeasureError(f"not declared: {place}")
+        return self.readings[place]
 
     def similarity(self, measure: str) -> SimilarityMatrix:
-        raise MeasureError(f"not declared: {measure}")
+        if measure not in self.matrices:
+            raise MeasureError(f"not declared: {measure}")
+        return self.matrices[measure]
 
     def transfer(self, without: Language | None = None) -> TransferMatrix:
         if self.transfers is None:
@@ -64,6 +71,9 @@ class FakeEvidence:
         for s, source in enumerate(self.languages):
             for t, target in enumerate(self.languages):
                 values[s, t] = self.transfers.values[place[source], place[target]]
+        if without is not None:
+            hidden = self.languages.index(without)
+            values[hidden, :] = values[:, hidden] = np.nan
         return TransferMatrix(self.languages, values)
 
 
