@@ -57,6 +57,8 @@ class TaskSpec(BaseModel):
     licence: str
     citation: str
     paper_model: str = "FacebookAI/xlm-roberta-base"  # the encoder of the `paper` preset
+    # The languages of each family, by code, where they are known because they were made; else empty.
+    families: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 # Scripts of languages that CLDR's likely subtags lack, in some versions or in all of them.
 _SCRIPTS = {"arq": "Arab", "ary": "Arab", "pcm": "Latn", "tso": "Latn", "twi": "Latn"}
 _UNKNOWN_SCRIPT = "Zzzz"  # ISO 15924: code for uncoded script
+_LOCAL_USE = re.compile("q[a-t][a-z]")  # ISO 639-3: never given to a language, free for anybody's own
 _LISTED = 25
 
 
@@ -41,7 +43,8 @@ def language(code: str, script: str | None = None) -> Language:
     """The language of an ISO 639-1 or ISO 639-3 code.
 
     ``script`` defaults to the one CLDR holds likeliest for the language, and to ``Zzzz`` where
-    nothing is known. The name is CLDR's English one, else that of ISO 639-3.
+    nothing is known. The name is CLDR's English one, else that of ISO 639-3. Codes reserved for local
+    use (``qaa`` to ``qtz``) are taken as they are: ``Language("qaa", "Zzzz", "Private use qaa")``.
 
     Raises:
         UnknownLanguage: the code is in neither part of the standard.
@@ -114,6 +117,8 @@ def _english_names() -> dict[str, str]:
 @functools.cache
 def _iso639(code: str) -> tuple[str, str, str] | None:
     """ISO 639-1 (or ""), ISO 639-3 and the reference name of a code of either part."""
+    if _LOCAL_USE.fullmatch(code):
+        return "", code, f"Private use {code}"
     from iso639 import Lang
     from iso639.exceptions import DeprecatedLanguageValue, InvalidLanguageValue
 

@@ -52,6 +52,33 @@ def test_codes_of_other_standards_are_unknown(code: str) -> None:
         language(code)
 
 
+@pytest.mark.parametrize("code", ["qaa", "qmz", "qtz", " QAB "])
+def test_codes_for_local_use_are_taken_as_they_are(code: str) -> None:
+    found = language(code)
+    code = code.strip().lower()
+    assert (found.iso639_3, found.script, found.name) == (code, "Zzzz", f"Private use {code}")
+    assert language(code, "Latn") == Language(code, "Latn", "anything") != found
+
+
+@pytest.mark.parametrize("code", ["qua", "quz", "raa"])
+def test_codes_just_beyond_those_for_local_use_are_those_of_languages(code: str) -> None:
+    assert not language(code).name.startswith("Private use")
+
+
+@pytest.mark.parametrize("code", ["qa", "qaaa", "qa1", "aqaa"])
+def test_what_only_looks_like_local_use_is_unknown(code: str) -> None:
+    with pytest.raises(UnknownLanguage):
+        language(code)
+
+
+def test_find_of_local_use_takes_the_task_s_own_language() -> None:
+    own = Language("qaa", "Latn", "Planted A1")
+    found = find("QAA", (*AMONG, own))
+    assert (found, found.name) == (own, "Planted A1")
+    with pytest.raises(UnknownLanguage):
+        find("qab", (*AMONG, own))
+
+
 def test_find_takes_every_usual_code() -> None:
     own = {"akan-twi": language("twi"), "nb": language("nor"), "fr": language("fra")}
     for typed, code in [("de", "deu"), ("DEU", "deu"), ("Akan-Twi", "twi"), ("no", "nor"), ("nb", "nor")]:
