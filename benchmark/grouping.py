@@ -18,6 +18,7 @@ from leaderboard.ranking import NOISE
 from leaderboard.statistics import centre
 
 Groups = tuple[tuple[int, ...], ...]
+Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 EXACT_UP_TO = 14  # languages; beyond, 3^n subset pairs are too many
@@ -47,7 +48,7 @@ def affinity(S: ArrayLike) -> Matrix:
         C = np.where(known, np.array(S, dtype=np.float64), np.nan)
         C[known] -= C[known].mean() if known.any() else 0.0
         C[np.abs(C) <= NOISE * np.abs(np.where(known, np.array(S), 0.0)).max()] = 0.0
-    return _filled(C)
+    return filled(C)
 
 
 def objective(C: ArrayLike, groups: Iterable[Sequence[int]]) -> float:
@@ -55,7 +56,7 @@ def objective(C: ArrayLike, groups: Iterable[Sequence[int]]) -> float:
 
     ``C`` as :func:`affinity` gives it, ``[n, n]``; missing cells count as 0.
     """
-    values = _filled(C)
+    values = filled(C)
     total = 0.0
     for group in groups:
         if len(group) > 1:
@@ -70,14 +71,21 @@ def partition(S: ArrayLike, k: int) -> Groups:
     and swaps reach from agglomerative and many fixed pseudo-random starts. ValueError for k outside 1 to n.
     """
     C = affinity(S)
-    _check_k(len(C), k)
+    check_k(len(C), k)
     pairs = C + C.T  # the objective sees only what two languages give each other
-    # An order that depends on the values alone, so that renaming languages changes nothing.
-    strength = (pairs**2).sum(axis=1)
-    order = np.argsort(np.round(strength / max(float(strength.max()), 1e-300), 9), kind="stable")
+    order = value_order(pairs)
     pairs = pairs[np.ix_(order, order)]
     found = _exact(pairs, k) if len(C) <= EXACT_UP_TO else _searched(pairs, k)
     return canonical([order[list(group)].tolist() for group in found])
+
+
+def value_order(pairs: Matrix) -> NDArray[np.int64]:
+    """An order of the languages by their values alone, so that renaming them changes nothing."""
+    strength = (pairs**2).sum(axis=1)
+    order: NDArray[np.int64] = np.argsort(
+        np.round(strength / max(float(strength.max()), 1e-300), 9), kind="stable"
+    )
+    return order
 
 
 def agglomerative(S: ArrayLike, k: int) -> Groups:
@@ -85,7 +93,7 @@ def agglomerative(S: ArrayLike, k: int) -> Groups:
     ValueError for k outside 1 to n.
     """
     C = affinity(S)
-    _check_k(len(C), k)
+    check_k(len(C), k)
     return canonical(_linked(C + C.T, k, "average"))
 
 
@@ -120,23 +128,30 @@ def random_partitions(sizes: Sequence[int], draws: int, seed: int) -> list[Group
     return result
 
 
-def _filled(C: ArrayLike) -> Matrix:
+def filled(C: ArrayLike) -> Matrix:
     """``C`` with 0 for missing cells and on the diagonal."""
     values = np.array(C, dtype=np.float64)
     np.fill_diagonal(values, 0.0)
     return np.where(np.isfinite(values), values, 0.0)
 
 
-def _check_k(n: int, k: int) -> None:
+def check_k(n: int, k: int) -> None:
     if not 1 <= k <= n:
         raise ValueError(f"groups: expected 1 to {n} for {n} languages, found {k}")
 
 
 def _exact(pairs: Matrix, k: int) -> list[list[int]]:
-    """best[j, mask] is the highest objective of j groups that make up the languages in mask."""
+    value = subset_values(pairs)
+    return best_blocks(value, best_sums(value[:, None], k)[:, 0], k)
+
+
+def subset_values(pairs: Matrix) -> Vector:
+    """What each subset of the languages adds to :func:`objective` as a group, by its bit mask.
+
+    ``pairs`` is symmetric ``[n, n]``, what two languages give each other; the result ``[2^n]``.
+    """
     n = len(pairs)
-    size = 1 << n
-    inside, members = np.zeros(size), np.zeros(size)
+    inside, members = np.zeros(1 << n), np.zeros(1 << n)
     for i in range(n):  # subsets whose highest language is i
         low = 1 << i
         to_i = np.zeros(1)
@@ -144,38 +159,54 @@ def _exact(pairs: Matrix, k: int) -> list[list[int]]:
             to_i = np.concatenate([to_i, to_i + pairs[i, j]])
         inside[low : 2 * low] = inside[:low] + to_i
         members[low : 2 * low] = members[:low] + 1
-    value = np.where(members > 1, inside / np.maximum(members - 1, 1), 0.0)
+    result: Vector = np.where(members > 1, inside / np.maximum(members - 1, 1), 0.0)
+    return result
 
-    best = np.full((k + 1, size), -np.inf)
-    best[0, 0] = 0.0
-    chosen = np.zeros((k + 1, size), dtype=np.int64)
-    # The group of the lowest language is chosen first; what is left never holds language 0.
+
+def best_sums(value: Matrix, k: int) -> NDArray[np.float64]:
+    """``[mask, c, j]``: the highest sum of ``value[:, c]`` over j blocks that make up the languages in mask.
+
+    ``value`` is ``[2^n, columns]``, each column by itself. Filled, for 0 to ``k`` blocks, where
+    :func:`best_blocks` needs it: for all languages and for sets without language 0.
+    """
+    size, columns = value.shape
+    best = np.full((size, columns, k + 1), -np.inf)
+    best[0, :, 0] = 0.0
+    # The block of the lowest language is chosen first; what is left never holds language 0.
     for mask in [*range(2, size, 2), size - 1]:
-        lowest = mask & -mask
-        group = np.full(1, lowest)
-        for i in range(n):
-            if mask >> i & 1 and 1 << i != lowest:
-                group = np.concatenate([group, group + (1 << i)])
-        reached = value[group] + best[:k, mask - group]
-        at = reached.argmax(axis=1)
-        best[1:, mask] = reached[np.arange(k), at]
-        chosen[1:, mask] = group[at]
-    groups, mask = [], size - 1
+        block = _with_lowest(mask)
+        best[mask, :, 1:] = (value[block, :, None] + best[mask - block, :, :k]).max(axis=0)
+    return best
+
+
+def best_blocks(value: Vector, best: Matrix, k: int) -> list[list[int]]:
+    """The ``k`` blocks behind ``best[-1, k]``, one column of :func:`best_sums`."""
+    blocks, mask = [], len(value) - 1
     for j in range(k, 0, -1):
-        group_mask = int(chosen[j, mask])
-        groups.append([i for i in range(n) if group_mask >> i & 1])
-        mask -= group_mask
-    return groups
+        block = _with_lowest(mask)
+        chosen = int(block[(value[block] + best[mask - block, j - 1]).argmax()])
+        blocks.append([i for i in range(chosen.bit_length()) if chosen >> i & 1])
+        mask -= chosen
+    return blocks
+
+
+def _with_lowest(mask: int) -> NDArray[np.int64]:
+    """Every subset of ``mask`` that holds its lowest language."""
+    subsets = np.full(1, mask & -mask)
+    for i in range((mask & -mask).bit_length(), mask.bit_length()):
+        if mask >> i & 1:
+            subsets = np.concatenate([subsets, subsets + (1 << i)])
+    return subsets
 
 
 def _searched(pairs: Matrix, k: int) -> list[list[int]]:
     n = len(pairs)
-    starts = [_labels(_linked(pairs, k, linkage), n) for linkage in ("average", "complete")]
+    starts = [labels_of(_linked(pairs, k, linkage), n) for linkage in ("average", "complete")]
     rng = np.random.default_rng(0)
     starts += [_uneven(rng, n, k) for _ in range(_RANDOM_STARTS)]
     best, found = -np.inf, starts[0]
     for start in starts:
-        value, labels = _improved(pairs, start, k)
+        value, labels = improved(pairs, start, k)
         if value > best + 1e-12 * abs(value):
             best, found = value, labels
     for _ in range(_KICKS):  # iterated local search: a few languages displaced, then improved again
@@ -184,7 +215,7 @@ def _searched(pairs: Matrix, k: int) -> list[list[int]]:
         kicked[several] = rng.integers(k, size=len(several))
         if len(np.unique(kicked)) < k:
             continue
-        value, labels = _improved(pairs, kicked, k)
+        value, labels = improved(pairs, kicked, k)
         if value > best + 1e-12 * abs(value):
             best, found = value, labels
     return [np.flatnonzero(found == g).tolist() for g in range(k)]
@@ -196,8 +227,8 @@ def _uneven(rng: np.random.Generator, n: int, k: int) -> NDArray[np.int64]:
     return rng.permutation(np.concatenate([np.arange(k), rest]))
 
 
-def _improved(pairs: Matrix, start: NDArray[np.int64], k: int) -> tuple[float, NDArray[np.int64]]:
-    """The best move or swap, again and again, until none improves."""
+def improved(pairs: Matrix, start: NDArray[np.int64], k: int) -> tuple[float, NDArray[np.int64]]:
+    """The best move or swap, again and again, until none improves; the objective and each language's group."""
     labels = start.copy()
     n = len(pairs)
     everyone = np.arange(n)
@@ -242,7 +273,7 @@ def _linked(pairs: Matrix, k: int, linkage: str) -> list[list[int]]:
     return [np.flatnonzero(labels == g).tolist() for g in range(k)]
 
 
-def _labels(groups: Sequence[Sequence[int]], n: int) -> NDArray[np.int64]:
+def labels_of(groups: Sequence[Sequence[int]], n: int) -> NDArray[np.int64]:
     labels = np.zeros(n, dtype=np.int64)
     for g, group in enumerate(groups):
         labels[list(group)] = g
