@@ -1,4 +1,4 @@
-"""The command line: run, list, show, leaderboard."""
+"""The command line: run, list, show, check, leaderboard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.config import PRESETS, RunConfig
+from benchmark.config import AUTO, PRESETS, RunConfig
 from benchmark.errors import UserError
 
 # typer carries its own click: its errors are found by class, not by module.
@@ -31,7 +31,7 @@ app = typer.Typer(
 Preset = StrEnum("Preset", list(PRESETS))  # type: ignore[misc]
 
 
-Grouping = StrEnum("Grouping", ["partition", "agglomerative"])
+Grouping = StrEnum("Grouping", ["partition", "agglomerative", "cover"])
 
 
 class Precision(StrEnum):
@@ -114,6 +114,14 @@ def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...] | None:
     return found
 
 
+def _groups(text: str | None) -> int | str | None:
+    if text is None or text == AUTO:
+        return text
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UserError(f"--groups takes a whole number from 1, or {AUTO}, found {text!r}")
+    return int(text)
+
+
 def _cache(given: Path | None) -> Path:
     if given is not None:
         return given
@@ -161,12 +169,20 @@ def run(
         typer.Option(help="scratch, or a Hugging Face encoder by hub id or folder. Default: the preset's."),
     ] = None,
     groups: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of groups K. Default: max(2, a quarter of the languages)."),
+        str | None,
+        typer.Option(
+            help="Number of groups K, or auto: as many as each measure's similarities speak for. "
+            "Default: max(2, a quarter of the languages).",
+            metavar="K|auto",
+        ),
     ] = None,
-    grouping: Annotated[Grouping, typer.Option(help="How groups follow from similarities.")] = Grouping[
-        "partition"
-    ],
+    grouping: Annotated[
+        Grouping,
+        typer.Option(
+            help="How groups follow from similarities. partition: the best K groups. agglomerative: average "
+            "linkage. cover: K groups that may overlap, each language served by its best."
+        ),
+    ] = Grouping["partition"],
     no_groups: Annotated[
         bool, typer.Option("--no-groups", help="Stop after the correlations with transfer: train no groups.")
     ] = False,
@@ -228,7 +244,7 @@ def run(
         model=model,
         strategy=strategy,
         seeds=_seeds(seed, seeds),
-        groups=groups,
+        groups=_groups(groups),
         grouping=None if no_groups else grouping.value,
         draws=draws,
         max_train=max_train,
@@ -290,6 +306,25 @@ def show(
     from benchmark.report import print_one
 
     print_one(name)
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A measure, as gradsim or overlap[unit=chars].", metavar="NAME")],
+) -> int:
+    """Try a measure, a plugin's too, on a small run, and say in words what it does not keep.
+
+    Shape, finiteness, symmetry as declared, the same answer whatever the order of the languages and
+    however often it is asked, missing evidence, time. Exit code 1 where something failed.
+
+    \b
+    Examples:
+      python -m benchmark check gradsim
+      python -m benchmark check "overlap[unit=chars]"
+    """
+    from benchmark.report import print_check
+
+    return print_check(name)
 
 
 @app.command()

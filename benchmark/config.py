@@ -8,6 +8,8 @@ from pathlib import Path
 from benchmark.jobs import Hyper
 
 SCRATCH = "scratch"
+SCRATCH_LAYERS = 2
+AUTO = "auto"  # as many groups as a measure's own similarities speak for
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class RunConfig:
     model: str | None = None
     strategy: str = "plain"
     seeds: tuple[int, ...] | None = None
-    groups: int | None = None
+    groups: int | str | None = None  # a number, or AUTO
     grouping: str | None = "partition"  # None: stop after the correlations
     draws: int | None = None
     max_train: int | None = None

@@ -136,9 +136,9 @@ def _best_values(given: Matrix, block: NDArray[np.bool_]) -> tuple[Matrix, NDArr
 
 
 def _block_value(given: Matrix, block: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Of the best group for each block ``[…, n]``; 0 for an empty block."""
-    value = _best_values(given, block)[0].max(axis=-1)
-    return np.where(block.any(axis=-1), value, 0.0)
+    """Of the best group for each block ``[…, n]``; 0 for an empty block, which nothing is given."""
+    value: NDArray[np.float64] = _best_values(given, block)[0].max(axis=-1)
+    return value
 
 
 def _subset_values(C: Matrix) -> Vector:

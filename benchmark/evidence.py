@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from benchmark import derived
 from benchmark.encoding import Encoder
-from benchmark.prepare import SeedData, Setup, materialise
+from benchmark.errors import UserError
+from benchmark.prepare import materialise
+from benchmark.setup import SeedData, Setup
 from measures import MeasureError, Needs, Reading, ReadingResult, SimilarityMatrix, TransferMatrix
 from tasks.base import Example, Split, TaskSpec
 from tasks.languages import Language
@@ -50,28 +52,26 @@ class RunEvidence:
         return [part for row in rows for part in (row.text, row.pair) if part is not None]
 
     def subwords(self, language: Language, split: Split = "train") -> Counter[int]:
-        of = self._of
-        materialise(self._setup)  # a measure that needs no training may ask before there is one
+        of, key = self._of, self._of.keys[split, language.code]
+        if not self._setup.store.has(key):
+            materialise(self._setup)  # a measure that needs no training may ask before there is one
         encoder = Encoder(self._setup.store, of.model.folder, of.model.digest, of.hyper.max_length)
-        return encoder.counts(of.keys[split, language.code])
+        return encoder.counts(key)
 
     def read(self, reading: Reading, language: Language | None = None) -> ReadingResult:
         if reading not in self._needs.readings:
             raise MeasureError(f"a reading must be declared in needs() before it is read, found {reading}")
-        training = self._setup.joint(self._of, [reading])
-        store, key = self._setup.store, training.readings[0].key(training.key)
-        if not store.has(key):
-            raise MeasureError("the joint training, along which gradients are read, has failed")
-        folder = store.path(key)
-        arrays = {path.stem: np.load(path) for path in folder.glob("*.npy")}
-        return ReadingResult(arrays, json.loads((folder / "meta.json").read_text("utf8")))
+        return derived.read(self._setup, self._of, reading, None if language is None else language.code)
 
     def similarity(self, measure: str) -> SimilarityMatrix:
         if measure not in self._needs.measures or self._similarity is None:
             raise MeasureError(
                 f"another measure must be declared in needs() before it is asked, found {measure!r}"
             )
-        return self._similarity(measure)
+        try:
+            return self._similarity(measure)
+        except UserError as error:
+            raise MeasureError(str(error)) from error
 
     def transfer(self, without: Language | None = None) -> TransferMatrix:
         if not self._needs.transfer or self._transfer is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.readings import ModelPlan, ReadingPlan, TracePlan
 from benchmark.seeds import derive, digest
 from benchmark.store import Store
 
@@ -47,21 +48,6 @@ class Hyper:
 
 
 @dataclass(frozen=True)
-class TracePlan:
-    """A gradient reading with everything resolved: which examples, how many probes."""
-
-    kind: str
-    params: tuple[tuple[str, str | int | float], ...]
-    pools: tuple[tuple[str, str], ...]  # (language, key of its encoded examples)
-    probes: int
-    half_batch: int
-    parallel: bool
-
-    def key(self, training: str) -> str:
-        return f"{training}.reading.{digest(asdict(self))[:16]}"
-
-
-@dataclass(frozen=True)
 class EvalSet:
     """A set of examples to be scored on."""
 
@@ -85,10 +71,11 @@ class TrainJob:
     numerics: str
     strategy: str = "plain"
     dev: tuple[tuple[str, str], ...] = ()  # only with patience: part of what is trained
+    order: int | None = None  # seed of order and dropout, where that is not ``seed`` (a repeat)
     # Products and places: no part of the key.
     model_path: str = field(default="", compare=False)
     device: str = field(default="cpu", compare=False)
-    readings: tuple[TracePlan, ...] = field(default=(), compare=False)
+    readings: tuple[ReadingPlan, ...] = field(default=(), compare=False)
     evaluate: tuple[EvalSet, ...] = field(default=(), compare=False)
     label: str = field(default="", compare=False)  # for a person: "swa", "joint", "deu+nld"
 
@@ -108,11 +95,12 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: an error in one line, or nothing to say."""
+    """What came of a job: an error in one line, or nothing to say; and readings that failed by themselves."""
 
     job: TrainJob
     error: str | None = None
     trained: bool = False
+    unread: tuple[str, ...] = ()
 
 
 def scored(store: Store, training: str) -> dict[tuple[str, str], str]:
@@ -125,7 +113,7 @@ def scored(store: Store, training: str) -> dict[tuple[str, str], str]:
     return found
 
 
-def missing(job: TrainJob, store: Store) -> tuple[bool, list[TracePlan], list[EvalSet]]:
+def missing(job: TrainJob, store: Store) -> tuple[bool, list[ReadingPlan], list[EvalSet]]:
     """What of a job is still to do: the training, readings, sets to be scored on."""
     have = scored(store, job.key)
     return (
@@ -149,18 +137,23 @@ def execute(job: TrainJob, store: Store) -> Outcome:
             to_train, readings, sets = missing(job, store)
             if not (to_train or readings or sets):
                 return Outcome(job)
-            _work(job, store, to_train, readings, sets)
-        return Outcome(job, trained=to_train)
+            unread = _work(job, store, to_train, readings, sets)
+        return Outcome(job, trained=to_train, unread=unread)
     except Exception as error:
-        if "--debug" in sys.argv:  # workers have the arguments of the run
-            traceback.print_exc()
-        text = " ".join(str(error).split())
-        return Outcome(job, error=f"{type(error).__name__}: {text}")
+        return Outcome(job, error=_told(error))
     finally:
         store.unreport(job.key)
 
 
-def _work(job: TrainJob, store: Store, to_train: bool, readings: list[TracePlan], sets: list[EvalSet]) -> None:
+def _told(error: Exception) -> str:
+    if "--debug" in sys.argv:  # workers have the arguments of the run
+        traceback.print_exc()
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _work(
+    job: TrainJob, store: Store, to_train: bool, readings: list[ReadingPlan], sets: list[EvalSet]
+) -> tuple[str, ...]:
     import torch
     from safetensors.torch import load_file
 
@@ -169,13 +162,49 @@ def _work(job: TrainJob, store: Store, to_train: bool, readings: list[TracePlan]
     torch.set_num_threads(1)  # the number of threads changes the last bits; processes do not
     device = torch.device(job.device)
     model = models.load(Path(job.model_path), job.labels, derive(job.seed, "initialisation")).to(device)
-    if to_train or readings:
-        # A reading that is missing is taken along the same training once more: same bits.
-        _train(job, store, model, readings, to_train, device)
-    else:
+    traces = [reading for reading in readings if isinstance(reading, TracePlan)]
+    still = [reading for reading in readings if isinstance(reading, ModelPlan)]
+    unread = _read(job, store, model, [reading for reading in still if reading.of == "initial"], device)
+    later = [reading for reading in still if reading.of == "trained"]
+    if to_train or traces:
+        # A trace that is missing is taken along the same training once more: same bits.
+        _train(job, store, model, traces, to_train, device)
+    elif sets or later:
         model.load_state_dict(load_file(store.path(job.key) / "model.safetensors"))
     if sets:
         _evaluate(job, store, model, sets, device)
+    return unread + _read(job, store, model, later, device)
+
+
+def _read(
+    job: TrainJob, store: Store, model: torch.nn.Module, readings: list[ModelPlan], device: torch.device
+) -> tuple[str, ...]:
+    """Take readings of a model as it stands; one that fails harms neither the others nor the training."""
+    from benchmark.training.batches import Encoded
+    from benchmark.training.readings import take
+
+    failed = []
+    for reading in readings:
+        begun = time.perf_counter()
+        sets = {name: Encoded.open(store.path(key)) for name, key in reading.sets}
+        try:
+            arrays, meta = take(reading, model, sets, job, device)
+        except Exception as error:
+            failed.append(f"{reading.kind} of {job.label} (seed {job.seed}): {_told(error)}")
+            continue
+        cost = {"seconds": time.perf_counter() - begun, "peak_memory_mb": peak_memory_mb(device)}
+        _keep(job, store, reading, arrays, meta, cost)
+    return tuple(failed)
+
+
+def _keep(job: TrainJob, store: Store, reading: ReadingPlan, arrays: Any, meta: Any, cost: Any) -> None:
+    def write(folder: Path) -> None:
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf8")
+
+    about = {"kind": "reading", "training": job.key, "reading": asdict(reading), "cost": cost}
+    store.put(reading.key(job.key), write, about)
 
 
 def _train(
@@ -217,7 +246,7 @@ def _train(
         mixture,
         job.hyper,
         strategy,
-        job.seed,
+        job.seed if job.order is None else job.order,
         device,
         probes=probes,
         dev_score=(lambda: _mean_score(job, model, dev, device)) if job.hyper.patience else None,
@@ -235,16 +264,7 @@ def _train(
         cost = {"seconds": history.seconds, "peak_memory_mb": peak}
         store.put(job.key, write, {"kind": "training", "job": job.identity(), "cost": cost})
     for reading, probe in zip(readings, probes, strict=True):
-        arrays, meta = probe.result()
-
-        def write_trace(folder: Path, arrays: Any = arrays, meta: Any = meta) -> None:
-            for name, array in arrays.items():
-                np.save(folder / f"{name}.npy", array)
-            (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf8")
-
-        cost = {"seconds": probe.seconds, "peak_memory_mb": peak}
-        about = {"kind": "reading", "training": job.key, "reading": asdict(reading), "cost": cost}
-        store.put(reading.key(job.key), write_trace, about)
+        _keep(job, store, reading, *probe.result(), {"seconds": probe.seconds, "peak_memory_mb": peak})
 
 
 def _mean_score(job: TrainJob, model: torch.nn.Module, dev: list[Any], device: torch.device) -> float:

@@ -52,8 +52,8 @@ def build_scratch(model: Model, texts: Sequence[str], seed: int, store: Store) -
             store.put(model.digest, lambda folder: build(folder, texts, seed), about)
 
 
-def pretrained(name: str, offline: bool) -> Model:
-    """A model by folder or hub id.
+def pretrained(name: str, offline: bool, sentence: bool = False) -> Model:
+    """A model by folder or hub id; ``sentence``: with the modules around it that sentence-transformers has.
 
     Raises:
         UserError: neither a model folder nor to be had from the hub.
@@ -62,26 +62,32 @@ def pretrained(name: str, offline: bool) -> Model:
     if not folder.is_dir():
         if name.startswith((".", "/", "~")):
             raise UserError(f"--model takes scratch, a hub id or a model folder, found no folder {name}")
-        folder = _from_hub(name, offline)
+        folder = _from_hub(name, offline, sentence)
     if not (folder / "config.json").is_file():
         raise UserError(f"a model folder has a config.json, found none in {folder}")
     weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     if not weights:
         raise UserError(f"a model folder has *.safetensors (or pytorch_model*.bin), found none in {folder}")
     rest = [path for path in folder.iterdir() if path.is_file() and path.name.startswith(_TOKENIZER)]
+    if sentence:
+        rest += [*folder.glob("modules.json"), *folder.glob("*_*/config.json"), *folder.glob("*_*/*.safetensors")]
     contents = hashlib.sha256()
     for path in sorted([folder / "config.json", *weights, *rest]):
         with path.open("rb") as file:
-            contents.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+            contents.update(
+                path.relative_to(folder).as_posix().encode() + hashlib.file_digest(file, "sha256").digest()
+            )
     return Model(name, folder.resolve(), contents.hexdigest())
 
 
-def _from_hub(name: str, offline: bool) -> Path:
+def _from_hub(name: str, offline: bool, sentence: bool) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
     wanted = ["config.json", *(f"{prefix}*" for prefix in _TOKENIZER)]
+    if sentence:
+        wanted += ["modules.json", "*sentence*.json", "[0-9]_*/*"]
     try:
         if offline:
             return Path(snapshot_download(name, local_files_only=True))
@@ -93,7 +99,7 @@ def _from_hub(name: str, offline: bool) -> Path:
                 name,
                 revision=info.sha,
                 allow_patterns=[*wanted, kind],
-                ignore_patterns=["*/*"],
+                ignore_patterns=["onnx/*", "openvino/*"] if sentence else ["*/*"],
                 endpoint=endpoint,
             )
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.jobs import TrainJob, missing
-from benchmark.prepare import Setup
+from benchmark.setup import Setup
 from benchmark.store import Store
 from measures.needs import Reading
 
@@ -25,12 +25,13 @@ class Stage:
 
 
 def stage_one(setup: Setup, readings: Iterable[Reading]) -> list[TrainJob]:
-    """Per seed: the joint training with its readings, and one training per language."""
-    wanted = list(readings)
+    """Per seed: the joint training, one per language, a second one where readings ask for it; with readings."""
+    wanted = frozenset(readings)
     jobs = []
     for of in setup.seeds:
         jobs.append(setup.joint(of, wanted))
-        jobs += [setup.each(of, code) for code in setup.sources]
+        jobs += [setup.each(of, code, wanted) for code in setup.sources]
+        jobs += setup.read_jobs(of, wanted)
     return jobs
 
 

@@ -3,148 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from benchmark.config import PRESETS, SCRATCH, RunConfig
-from benchmark.encoding import Encoder, half
+from benchmark.config import AUTO, PRESETS, SCRATCH, RunConfig
+from benchmark.encoding import Encoder
 from benchmark.errors import UserError
 from benchmark.grouping import default_k
-from benchmark.jobs import EvalSet, Hyper, TracePlan, TrainJob
+from benchmark.jobs import Hyper
 from benchmark.models import Model, build_scratch, pretrained, scratch
-from benchmark.provenance import numerics
 from benchmark.registry import create, parse
 from benchmark.samples import stratified, unseen
 from benchmark.seeds import derive, digest
+from benchmark.setup import Examples, SeedData, Setup
 from benchmark.store import Store
-from measures.needs import Reading
-from tasks.base import SPLITS, Access, Corpus, DataError, Example, Source, Split, Task, TaskSpec
+from tasks.base import SPLITS, Access, Corpus, DataError, Example, Split, Task, TaskSpec
 from tasks.languages import Language, UnknownLanguage, find
 from tasks.sources import fingerprint
 
-PROBES = (8, 12)  # of a training: fewer see too few of its phases, more only cost time
-HALF_BATCHES = (8, 64)  # examples of a probe's half-batch
-PROBE_COST = 1.4  # time of a probe's example, in examples trained on: less is batched, more is padded
 POOL = 2000  # dev examples a language that probes draw from
-Examples = dict[str, tuple[Example, ...]]
 Full = dict[tuple[Split, str], tuple[Example, ...]]  # (split, code) → everything the source has
-
-
-@dataclass(frozen=True)
-class SeedData:
-    """What is fixed for one seed: its subsample, its model folder, its encoded examples."""
-
-    seed: int
-    model: Model
-    hyper: Hyper
-    train: Examples
-    keys: dict[tuple[str, str], str]  # (split, code) → encoded examples
-    pools: dict[str, Examples]  # split → what probes draw from
-
-
-@dataclass(frozen=True)
-class Setup:
-    """A run with everything resolved that does not need a training."""
-
-    config: RunConfig
-    store: Store
-    task: str  # with its parameters
-    spec: TaskSpec
-    languages: tuple[Language, ...]
-    sources: tuple[str, ...]  # codes of the languages with training data
-    source: Source
-    data_fingerprint: str
-    dev: Examples
-    test: Examples
-    k: int
-    draws: int
-    device: str
-    precision: str
-    seeds: tuple[SeedData, ...]
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        return tuple(language.code for language in self.languages)
-
-    def job(self, of: SeedData, group: Sequence[str], label: str = "", **products: Any) -> TrainJob:
-        """The training of a group of languages under one seed."""
-
-        def data(split: str) -> tuple[tuple[str, str], ...]:
-            return tuple((code, of.keys[split, code]) for code in sorted(group))
-
-        return TrainJob(
-            task=f"{self.task}@{self.spec.version}",
-            labels=len(self.spec.labels),
-            metric=self.spec.metric,
-            data=data("train"),
-            dev=data("dev") if of.hyper.patience else (),
-            model=of.model.name,
-            model_digest=of.model.digest,
-            hyper=of.hyper,
-            seed=of.seed,
-            numerics=f"{numerics()}/{self.device}",
-            strategy=self.config.strategy,
-            model_path=str(of.model.folder),
-            device=self.device,
-            label=label or "+".join(sorted(group)),
-            **products,
-        )
-
-    def evaluation(self, of: SeedData, codes: Sequence[str], *splits: str) -> tuple[EvalSet, ...]:
-        return tuple(EvalSet(code, split, of.keys[split, code]) for code in codes for split in splits)
-
-    def each(self, of: SeedData, code: str) -> TrainJob:
-        """Trained on one language, scored on every language's dev and test."""
-        return self.job(of, [code], evaluate=self.evaluation(of, self.codes, "dev", "test"))
-
-    def joint(self, of: SeedData, readings: Sequence[Reading] = ()) -> TrainJob:
-        """Trained on all languages; readings are taken along it."""
-        plans = tuple(self.trace(of, reading) for reading in sorted(readings, key=repr))
-        sets = self.evaluation(of, self.codes, "test")
-        return self.job(of, self.sources, "joint", evaluate=sets, readings=plans)
-
-    def group(self, of: SeedData, group: Sequence[str]) -> TrainJob:
-        """Trained on a group, scored on its members' tests."""
-        if len(group) == 1:
-            return self.each(of, group[0])
-        if len(group) == len(self.sources):
-            return self.joint(of)
-        return self.job(of, group, evaluate=self.evaluation(of, sorted(group), "test"))
-
-    def trace(self, of: SeedData, reading: Reading) -> TracePlan:
-        """A gradient reading, sized to take about ``probe_share`` of the joint training's time.
-
-        Raises:
-            UserError: a reading nobody knows how to take.
-        """
-        params = dict(reading.params)
-        split = str(params.get("split", "dev"))
-        if (reading.of, reading.kind) != ("joint", "gradients") or split not in of.pools:
-            raise UserError(
-                f"readings known here are gradients of the joint training (split dev or train), found {reading}"
-            )
-        halves = {code: _smaller_half(rows, self.spec.parallel) for code, rows in of.pools[split].items()}
-        pools = sorted(code for code, smaller in halves.items() if smaller >= HALF_BATCHES[0])
-        if len(pools) < 3:
-            raise UserError(
-                f"gradients need at least 3 languages with {2 * HALF_BATCHES[0]} {split} examples "
-                f"that are in no other split, found {len(pools)}"
-            )
-        seen = of.hyper.epochs * sum(len(of.train[code]) for code in self.sources)
-        share = self.config.probe_share / PROBE_COST
-        allowed = share * seen / (2 * len(pools))  # examples a language and half, over all probes
-        size = int(min(HALF_BATCHES[1], max(HALF_BATCHES[0], allowed // PROBES[0])))
-        size = min(size, *(halves[code] for code in pools))
-        return TracePlan(
-            kind=reading.kind,
-            params=reading.params,
-            pools=tuple((code, of.keys["pool" if split == "dev" else "train", code]) for code in pools),
-            probes=int(min(PROBES[1], max(1, allowed // size))),
-            half_batch=size,
-            parallel=self.spec.parallel,
-        )
 
 
 def prepare(config: RunConfig) -> Setup:
@@ -189,8 +67,8 @@ def prepare(config: RunConfig) -> Setup:
     name = config.model or preset.model or spec.paper_model
     hyper = config.hyper(name == SCRATCH, precision)
     seeds = config.seeds if config.seeds is not None else preset.seeds
-    k = config.groups if config.groups is not None else default_k(len(sources))
-    if not 1 <= k <= len(sources):
+    k = _k(config, spec, sources)
+    if k is not None and not 1 <= k <= len(sources):
         raise UserError(
             f"--groups takes 1 to the number of languages with training data, {len(sources)}, found {k}"
         )
@@ -234,13 +112,14 @@ def _seed(
     model = fixed or scratch(_texts(train), seed, setup.store)
     encoder = Encoder(setup.store, model.folder, model.digest, hyper.max_length)
     clean = {code: unseen(full["dev", code], full["train", code], full["test", code]) for code in codes}
+    again = {code: stratified(full["train", code], most, derive(seed, "again", code)) for code in setup.sources}
     pools = {
         "dev": {code: stratified(clean[code], POOL, derive(seed, "pool", code)) for code in codes},
         "train": train,
     }
-    splits = {"train": train, "dev": setup.dev, "test": setup.test, "pool": pools["dev"]}
-    keys = {(split, code): encoder.key(rows[code]) for split, rows in splits.items() for code in codes}
-    return SeedData(seed, model, hyper, train, keys, pools)
+    splits = {"train": train, "again": again, "dev": setup.dev, "test": setup.test, "pool": pools["dev"]}
+    keys = {(split, code): encoder.key(rows[code]) for split, rows in splits.items() for code in rows}
+    return SeedData(seed, model, hyper, train, again, keys, pools)
 
 
 def materialise(setup: Setup) -> None:
@@ -250,9 +129,9 @@ def materialise(setup: Setup) -> None:
         if of.model.name == SCRATCH:
             build_scratch(of.model, _texts(of.train), of.seed, store)
         encoder = Encoder(store, of.model.folder, of.model.digest, of.hyper.max_length)
-        for rows in (of.train, setup.dev, setup.test, of.pools["dev"]):
-            for code in setup.codes:
-                encoder.encode(rows[code])
+        for rows in (of.train, of.again, setup.dev, setup.test, of.pools["dev"]):
+            for examples in rows.values():
+                encoder.encode(examples)
 
 
 def _texts(train: Examples) -> list[str]:
@@ -260,10 +139,14 @@ def _texts(train: Examples) -> list[str]:
     return [part for part in parts if part is not None]
 
 
-def _smaller_half(rows: Sequence[Example], parallel: bool) -> int:
-    """How many examples a half-batch can have without repeating any."""
-    ones = sum(map(half, rows)) if parallel else len(rows) // 2
-    return min(ones, len(rows) - ones)
+def _k(config: RunConfig, spec: TaskSpec, sources: tuple[str, ...]) -> int | None:
+    """The number of groups; of a task whose families are known, theirs. None: each measure's own."""
+    if config.groups == AUTO:
+        return None
+    if config.groups is not None:
+        return int(config.groups)
+    known = sum(not set(family).isdisjoint(sources) for family in spec.families)
+    return known or default_k(len(sources))
 
 
 def _brackets(params: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.jobs import NUMERICS
 
-PACKAGES = ("kinship-bench", "torch", "transformers", "tokenizers", "numpy", "scikit-learn", "scipy")
+PACKAGES = ("kinship-bench", "torch", "transformers", "tokenizers", "numpy", "scikit-learn", "scipy", "lang2vec")
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """Measures, tasks and strategies by name: entry points, the built-in ones too.
 
-``gradsim[blocks=body,split=train]`` names a measure with parameters. Entry points are loaded
-when asked for; a broken one is reported by name and stops nobody else.
+``gradsim[blocks=body,split=train]`` names a measure with parameters, which may be names with
+parameters themselves: ``combined[measures=family+overlap[unit=chars,n=2]]``. Entry points are
+loaded when asked for; a broken one is reported by name and stops nobody else.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from importlib import metadata
 from typing import Any, Literal, Union
 
 from benchmark.errors import UserError, did_you_mean
+from measures.combined import split_outside
 
 Kind = Literal["measures", "tasks", "strategies"]
 Params = dict[str, str | int | float]
@@ -81,20 +83,26 @@ def entries(kind: Kind) -> tuple[dict[str, Entry], dict[str, str]]:
 
 
 def parse(spec: str) -> tuple[str, dict[str, str]]:
-    """``name[key=value,…]`` as name and raw parameters.
+    """``name[key=value,…]`` as name and raw parameters; a value may hold names with brackets of their own.
 
     Raises:
         UserError: anything that is not of this form.
     """
-    match = re.fullmatch(r"\s*([^\[\]\s]+)\s*(?:\[([^\[\]]*)\])?\s*", spec)
+    match = re.fullmatch(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\])?\s*", spec, re.DOTALL)
     if not match:
         raise UserError(f"a name is written name or name[key=value,key=value], found {spec!r}")
+    try:
+        parts = split_outside(match[2] or "", ",")
+    except ValueError:
+        raise UserError(
+            f"brackets must balance, one pair after the name, as in name[key=other[key=value]], found {spec!r}"
+        ) from None
     params: dict[str, str] = {}
-    for part in (match[2] or "").split(","):
+    for part in parts:
         if not part.strip():
             continue
         key, equals, value = part.partition("=")
-        if not equals or not key.strip() or not value.strip():
+        if not equals or not key.strip() or not value.strip() or "[" in key:
             raise UserError(f"parameters are written key=value, found {part.strip()!r} in {spec!r}")
         if key.strip() in params:
             raise UserError(f"parameter {key.strip()!r} is given twice in {spec!r}")

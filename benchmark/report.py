@@ -11,7 +11,10 @@ from benchmark.config import RunConfig
 from benchmark.errors import UserError, did_you_mean
 from benchmark.jobs import missing
 from benchmark.progress import say
-from benchmark.registry import Entry, Kind, create, describe, entries, parameters, parse
+from benchmark.readings import ReadingPlan, TracePlan, repeated
+from benchmark.registry import Entry, Kind, create, describe, entries, find, parameters, parse
+from benchmark.setup import Setup
+from measures import Reading
 
 
 def print_result(config: RunConfig, as_json: bool) -> int:
@@ -57,19 +60,29 @@ def print_plan(config: RunConfig) -> None:
         print(f"\n{name}: {len(stage.todo)} of {len(stage.jobs)} trainings to do")
         for job in stage.todo:
             train, readings, sets = missing(job, store)
-            parts = ["train"] * train + [f"read {r.kind} at {r.probes} probes" for r in readings]
+            parts = ["train"] * train + [f"read {r.kind}{_probes(r)}" for r in readings]
             parts += [f"score on {len(sets)} sets"] * bool(sets)
             print(f"  {job.label} (seed {job.seed}): {', '.join(parts)}")
     if two is None and config.grouping is not None:
-        most = len(setup.seeds) * setup.k * (1 + setup.draws)
-        print(
-            f"\ngroups: known when the similarities are; {setup.k} groups a measure, and at most {most} trainings "
-            f"for one measure with its {setup.draws} random partitions"
-        )
+        print(f"\ngroups: known when the similarities are; {_expected(setup)}")
     if setup.seeds[0].model.name == SCRATCH:
         print(
             "\nA scratch model is built from the run's own texts: another set of languages trains everything anew."
         )
+
+
+def _probes(reading: ReadingPlan) -> str:
+    return f" at {reading.probes} probes" if isinstance(reading, TracePlan) else ""
+
+
+def _expected(setup: Setup) -> str:
+    if setup.k is None:
+        return f"as many as each measure speaks for, and {setup.draws} random partitions of the same sizes"
+    most = len(setup.seeds) * setup.k * (1 + setup.draws)
+    return (
+        f"{setup.k} groups a measure, and at most {most} trainings for one measure with its "
+        f"{setup.draws} random partitions"
+    )
 
 
 def print_list(kinds: list[str]) -> None:
@@ -109,7 +122,8 @@ def print_one(spec: str) -> None:
         if kind == "measures":
             needs = found.needs()
             print(f"access: {found.access}    symmetric: {'yes' if found.symmetric else 'no'}")
-            wants = [f"{reading.kind} of the {reading.of} training" for reading in needs.readings]
+            wants = [_wanted(reading) for reading in sorted(needs.readings, key=repr)]
+            wants += [f"the matrix of {other}" for other in needs.measures]
             wants += ["transfer on dev"] * needs.transfer + list(needs.packages)
             print(f"needs: {', '.join(wants) or 'the texts alone'}")
         else:
@@ -120,6 +134,13 @@ def print_one(spec: str) -> None:
         for one in accepted.values():
             default = "none" if one.default in (None, inspect.Parameter.empty) else one.default
             print(f"  {one.name}={describe(one.annotation)} (default {default})")
+
+
+def _wanted(reading: Reading) -> str:
+    if "model" in dict(reading.params):
+        return f"{reading.kind} by {dict(reading.params)['model']}"
+    of = {"initial": "the untrained model", "joint": "the joint training", "each": "each language's own training"}
+    return f"{reading.kind} of {of[reading.of]}{', repeated under another seed' * repeated(reading)}"
 
 
 def _print_task(task: Any) -> None:
@@ -137,6 +158,21 @@ def _print_task(task: Any) -> None:
     print(f"all languages ({len(everything)}): " + ", ".join(f"{one} {one.name}" for one in everything))
     if only:
         print(f"targets only (no training data): {', '.join(sorted(map(str, only)))}")
+
+
+def print_check(spec: str) -> int:
+    """Put a measure through the conformance suite, a line for each check; 1 if any failed."""
+    name, given = parse(spec)
+    measure = create("measures", spec)[0] if given else find("measures", name).load()
+    from benchmark.check import check
+
+    failed = 0
+    for finding in check(measure, name):
+        mark = {True: "✓", False: "✗", None: "–"}[finding.passed]
+        print(f"{mark} {finding.name:<13}  {finding.said}", flush=True)
+        failed += finding.passed is False
+    say(f"{spec}: {failed} failed" if failed else f"{spec}: nothing failed")
+    return 1 if failed else 0
 
 
 def print_board(output: Path) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.config import AUTO
+from benchmark.derived import derived_keys
 from benchmark.jobs import TrainJob
-from benchmark.prepare import Setup
 from benchmark.provenance import git_commit, versions
 from benchmark.rows import Row
 from benchmark.seeds import derive, digest
-from benchmark.systems import TRANSFER_METRIC, Partition, System, Systems
+from benchmark.setup import Setup
+from benchmark.systems import TRANSFER_METRIC, Grouping, System, Systems
 from leaderboard.records import (
     Correlation,
     Cost,
@@ -24,6 +26,7 @@ from leaderboard.records import (
     Provenance,
     RandomScore,
     Record,
+    Recovery,
     Rows,
     Scores,
     SeedTransfer,
@@ -32,7 +35,7 @@ from leaderboard.records import (
 )
 from leaderboard.statistics import correlations, item_interval, seed_interval
 
-Draws = Mapping[tuple[int, ...], Sequence[Partition]]
+Draws = Mapping[str, Sequence[Grouping]]  # by structure
 
 
 class RecordMaker:
@@ -73,7 +76,7 @@ class RecordMaker:
             "hyper": asdict(setup.seeds[0].hyper),
             "budget": "examples",
             "strategy": config.strategy,
-            "grouping": {"name": config.grouping, "k": setup.k, "draws": setup.draws} if grouped else None,
+            "grouping": {"name": config.grouping, "k": setup.k or AUTO, "draws": setup.draws} if grouped else None,
             "seeds": [of.seed for of in setup.seeds],
             "train_size": {code: len(setup.seeds[0].train[code]) for code in setup.sources},
             "test_size": {code: len(rows) for code, rows in setup.test.items()},
@@ -81,10 +84,11 @@ class RecordMaker:
         }
 
     def record(self, row: Row) -> Record:
-        """The record of a measure that has its matrix (and its groups, unless there are none)."""
-        assert row.matrix is not None
+        """The record of a measure that has its matrix (and its groups, unless there are none), or was skipped."""
         setup = self.setup
         scores, intervals = self._scores(row)
+        grouping = row.grouping
+        families = setup.spec.families
         return Record(
             task=setup.task,
             measure=row.called,
@@ -92,17 +96,16 @@ class RecordMaker:
             access=row.measure.access,
             strategy=setup.config.strategy,
             languages=list(setup.codes),
-            groups=None if row.groups is None else [list(group) for group in row.groups],
+            groups=None if grouping is None else [list(group) for group in grouping.groups],
+            served=dict(grouping.served) if grouping and grouping.overlaps else None,
             objective=row.objective,
-            similarity=Similarity(
-                matrix=cells(row.matrix.values),
-                coverage=None if row.matrix.coverage is None else cells(row.matrix.coverage),
-                symmetric=row.measure.symmetric,
-            ),
+            recovery=Recovery(adjusted_rand=row.recovery) if families and row.matrix is not None else None,
+            skipped=row.error if row.skipped else None,
+            similarity=self._similarity(row),
             transfer=self.transfer,
             scores=scores,
             intervals=intervals,
-            correlation=self._correlation(row.matrix.values),
+            correlation=None if row.matrix is None else self._correlation(row.matrix.values),
             data=Data(
                 source=setup.source,
                 fingerprint=setup.data_fingerprint,
@@ -113,6 +116,20 @@ class RecordMaker:
             protocol=self.protocol,
             cost=self._cost(row),
             provenance=self.provenance,
+        )
+
+    def _similarity(self, row: Row) -> Similarity:
+        n = len(self.setup.codes)
+        matrix = row.matrix
+        if matrix is None:
+            return Similarity(matrix=cells(np.full((n, n), np.nan)), symmetric=row.measure.symmetric)
+        return Similarity(
+            matrix=cells(matrix.values),
+            coverage=None if matrix.coverage is None else cells(matrix.coverage),
+            symmetric=row.measure.symmetric,
+            views={name: cells(view, digits=6) for name, view in matrix.views.items()} or None,
+            yardstick=dict(matrix.yardstick) or None,
+            contributions=dict(matrix.contributions) or None,
         )
 
     def _correlation(self, values: NDArray[np.float64]) -> Correlation | None:
@@ -130,11 +147,11 @@ class RecordMaker:
             monolingual=systems.score(systems.monolingual),
             majority=systems.score(systems.majority),
         )
-        grouped = systems.grouped(row.groups) if row.groups else None
-        if grouped is None:
+        grouped = systems.grouped(row.grouping) if row.grouping else None
+        if grouped is None or row.grouping is None:
             return scores, Intervals()
         mean = systems.by_seed(grouped).mean()
-        partitions = self.draws.get(tuple(sorted(map(len, row.groups or []), reverse=True)), [])
+        partitions = self.draws.get(row.grouping.structure, [])
         drawn = [one for one in map(systems.grouped, partitions) if one is not None] if row.asked else []
         random = None
         if drawn:
@@ -177,12 +194,12 @@ class RecordMaker:
         jobs: dict[str, TrainJob] = {}
         readings: set[str] = set()
         for of in setup.seeds:
-            if row.readings:
-                joint = setup.joint(of, sorted(row.readings, key=repr))
-                jobs[joint.key] = joint
-                readings |= {reading.key(joint.key) for reading in joint.readings}
+            for job in setup.read_jobs(of, row.readings):
+                jobs[job.key] = job
+                readings |= {reading.key(job.key) for reading in job.readings}
+            readings |= {key for reading in row.readings for key in derived_keys(setup, of, reading)}
             wanted = [(code,) for code in setup.sources] if row.transfer else []
-            for group in [*wanted, *(row.groups or [])]:
+            for group in [*wanted, *(row.grouping.groups if row.grouping else [])]:
                 job = setup.group(of, group)
                 jobs[job.key] = job
         costs = [store.manifest(key)["cost"] for key in {*jobs, *readings} if store.has(key)]
@@ -193,6 +210,6 @@ class RecordMaker:
         )
 
 
-def cells(matrix: NDArray[np.float64]) -> Rows:
-    """A matrix as JSON: nested lists, null for what is missing."""
-    return [[None if np.isnan(value) else float(value) for value in line] for line in matrix]
+def cells(matrix: NDArray[np.float64], digits: int = 17) -> Rows:
+    """A matrix as JSON: nested lists, null for what is missing, so many significant digits (17: all)."""
+    return [[None if np.isnan(value) else float(f"{value:.{digits}g}") for value in line] for line in matrix]

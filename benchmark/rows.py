@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmark.derived import check_model
 from benchmark.errors import UserError
 from benchmark.evidence import RunEvidence
-from benchmark.prepare import SeedData, Setup
 from benchmark.registry import Params, create, entries, parse
+from benchmark.setup import SeedData, Setup
+from benchmark.systems import Grouping
 from leaderboard.tables import CONTROLS
 from measures import Measure, Needs, Reading, SimilarityMatrix, TransferMatrix
 
@@ -22,7 +26,10 @@ class Skipped(UserError):  # noqa: N818 - reads as a sentence where it is caught
 
 @dataclass
 class Row:
-    """One measure of a run. ``asked``: named by the person, not only a control of the table."""
+    """One measure of a run. ``asked``: named by the person, not only a control of the table.
+
+    ``error``: why it has no answer; ``skipped``: that this is no mistake of its, nor of anybody's.
+    """
 
     measure: Measure
     called: str  # the name it is registered by
@@ -32,8 +39,10 @@ class Row:
     others: dict[str, Row] = field(default_factory=dict)  # measures that it asks for
     matrix: SimilarityMatrix | None = None
     error: str | None = None
-    groups: list[tuple[str, ...]] | None = None
+    skipped: bool = False
+    grouping: Grouping | None = None
     objective: float | None = None
+    recovery: float | None = None
 
     @property
     def name(self) -> str:
@@ -42,6 +51,9 @@ class Row:
 
     @property
     def readings(self) -> frozenset[Reading]:
+        """What it reads, and what the measures read that it builds on; nothing if it will not be asked."""
+        if self.error is not None:
+            return frozenset()
         return self.needs.readings.union(*(other.readings for other in self.others.values()))
 
     @property
@@ -53,22 +65,35 @@ class Row:
         """Whether the measure has to wait for trainings."""
         return bool(self.readings) or self.transfer
 
+    def fail(self, error: UserError) -> None:
+        """Say why there is no answer, once."""
+        self.error = f"{self.name}: {error}"
+        self.skipped = isinstance(error, Skipped)
 
-def rows(asked: Sequence[str]) -> list[Row]:
-    """The measures that were named (``all``: every one), then the controls that were not.
+
+def rows(asked: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """The measures that were named (``all``: every one), then the controls that were not; and what is
+    wrong with measures that nobody named but ``all``.
 
     Raises:
-        UserError: a measure that cannot be created, or lacks a package.
+        UserError: a measure that was named cannot be created.
     """
-    specs = [name for spec in asked for name in (entries("measures")[0] if spec == "all" else [spec])]
     found: dict[str, Row] = {}
-    for spec in specs:
-        row = _row(spec, asked=True)
-        found.setdefault(row.name, row)
+    problems = []
+    for spec in asked:
+        for name in entries("measures")[0] if spec == "all" else [spec]:
+            try:
+                row = _row(name, asked=True)
+            except UserError as error:
+                if spec != "all":
+                    raise
+                problems.append(str(error))
+                continue
+            found.setdefault(row.name, row)
     for control in CONTROLS:
         if control not in found:
             found[control] = _row(control, asked=False)
-    return list(found.values())
+    return list(found.values()), problems
 
 
 def _row(spec: str, asked: bool, above: tuple[str, ...] = ()) -> Row:
@@ -79,41 +104,101 @@ def _row(spec: str, asked: bool, above: tuple[str, ...] = ()) -> Row:
     if not isinstance(measure, Measure):
         raise UserError(f"{name!r} must be a measures.Measure, found {type(measure).__name__}")
     try:
-        needs = measure.needs()
+        return row_of(measure, name, params, asked, above)
+    except UserError:
+        raise
     except Exception as error:  # a plugin's code
         raise UserError(f"{spec}: {_line(error)}") from error
-    for package in needs.packages:
+
+
+def row_of(
+    measure: Measure, name: str, params: Params | None = None, asked: bool = True, above: tuple[str, ...] = ()
+) -> Row:
+    """A measure as a row, asked what it needs, with rows for the measures that it builds on.
+
+    Raises:
+        UserError: one of these cannot be created, or looks at transfer; and whatever ``needs()`` raises.
+    """
+    needs = measure.needs()
+    others = {other: _row(other, asked=False, above=(*above, name)) for other in needs.measures}
+    if seen := [other for other, row in others.items() if row.transfer]:
+        raise UserError(f"{name}: measures that look at transfer cannot be built on, found {', '.join(seen)}")
+    return Row(measure, name, params or {}, asked, needs, others)
+
+
+def check(measures: Sequence[Row], setup: Setup) -> None:
+    """Before anything is trained: which measures will have no answer, and why (``error``)."""
+    for row in measures:
+        check(list(row.others.values()), setup)
+        try:
+            _check(row, setup)
+        except UserError as error:
+            row.fail(error)
+
+
+def _check(row: Row, setup: Setup) -> None:
+    for package in row.needs.packages:
         try:
             metadata.distribution(package)
         except metadata.PackageNotFoundError:
-            raise UserError(
-                f"{name!r} needs the package {package}, which is not installed (pip install {package})"
-            ) from None
-    others = {other: _row(other, asked=False, above=(*above, name)) for other in needs.measures}
-    return Row(measure, name, params, asked, needs, others)
+            raise Skipped(f"needs the package {package}, which is not installed (pip install {package})") from None
+    try:
+        reason = row.measure.skip(setup.spec, setup.languages)
+    except Exception as error:  # a plugin's code
+        raise UserError(_line(error)) from error
+    if reason:
+        raise Skipped(_line(reason))
+    for reading in sorted(row.needs.readings, key=repr):
+        check_model(setup, reading)
+        setup.read_jobs(setup.seeds[0], [reading])  # refuses what cannot be read
 
 
 def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> SimilarityMatrix:
     """The measure's matrix, mean over seeds. Its error, whatever it is, becomes a ``UserError``."""
+    if row.error is not None:
+        raise UserError(row.error)
     if row.matrix is None:
         try:
-            reason = row.measure.skip(setup.spec, setup.languages)
-            if reason:
-                raise Skipped(f"is skipped: {_line(reason)}")
             found = [_ask(row, setup, of, transfer) for of in setup.seeds]
         except UserError as error:
-            raise type(error)(f"{row.name}: {error}") from error
+            row.fail(error)
+            raise UserError(str(row.error)) from error
         except Exception as error:  # a plugin's code
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            raise UserError(f"{row.name}: {kind}{_line(error)}") from error
-        coverage = [one.coverage for one in found if one.coverage is not None]
-        row.matrix = SimilarityMatrix(
-            setup.languages,
-            np.mean([one.values for one in found], axis=0),
-            np.mean(coverage, axis=0) if coverage else None,
-            found[0].notes,
-        )
+            row.fail(UserError(f"{kind}{_line(error)}"))
+            raise UserError(str(row.error)) from error
+        row.matrix = _mean(found)
     return row.matrix
+
+
+def _mean(found: Sequence[SimilarityMatrix]) -> SimilarityMatrix:
+    """Over seeds; a view, or a language's yardstick, only where every seed has it."""
+    coverage = [one.coverage for one in found if one.coverage is not None]
+    return SimilarityMatrix(
+        found[0].languages,
+        np.mean([one.values for one in found], axis=0),
+        np.mean(coverage, axis=0) if coverage else None,
+        found[0].notes,
+        views=dict(_shared([one.views for one in found])),
+        yardstick={
+            name: float(value) for name, value in _shared([one.yardstick for one in found]) if np.isfinite(value)
+        },
+        contributions=_contributions([one.contributions for one in found]),
+    )
+
+
+def _contributions(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """A part that was left out under a seed contributed nothing there."""
+    names = dict.fromkeys(name for one in found for name in one)
+    return {name: sum(one.get(name, 0.0) for one in found) / len(found) for name in names}
+
+
+def _shared(
+    found: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    for name in found[0]:
+        if all(name in one for one in found):
+            yield name, np.mean([one[name] for one in found], axis=0)
 
 
 def _ask(row: Row, setup: Setup, of: SeedData, transfer: Callable[[], TransferMatrix]) -> SimilarityMatrix:

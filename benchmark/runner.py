@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.executors import Executor, InProcess, Pool
-from benchmark.grouping import GROUPINGS, affinity, objective, random_partitions
+from benchmark.groups import Draws, draw, every_group, group, recover
 from benchmark.jobs import TrainJob
 from benchmark.plan import Stage, plan, stage_one, stage_two
-from benchmark.prepare import Setup, cores, materialise, prepare
+from benchmark.prepare import cores, materialise, prepare
 from benchmark.progress import Progress, clock, say, shown
+from benchmark.readings import TracePlan
 from benchmark.results import RecordMaker
-from benchmark.rows import Row, Skipped, ask, rows
-from benchmark.seeds import derive
+from benchmark.rows import Row, ask, check, rows
+from benchmark.setup import Setup
 from benchmark.systems import Systems
 from leaderboard.records import Record, path_for, read, write_if_changed
 from measures import TransferMatrix
@@ -43,9 +41,9 @@ def run(config: RunConfig) -> RunResult:
         UserError: what was asked cannot be done; nothing is written then.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    measures, setup, systems = _prepared(config)
     _writable(config.output)
     result = RunResult()
+    measures, setup, systems = _prepared(config, result)
     _ask(measures, setup, systems, result, trained=False)
     materialise(setup)
     readings = frozenset().union(*(row.readings for row in measures))
@@ -55,16 +53,16 @@ def run(config: RunConfig) -> RunResult:
     ):
         raise UserError(f"every training failed; the first: {result.failures[0]}")
     _ask(measures, setup, systems, result, trained=True)
-    measures = [row for row in measures if row.matrix is not None]
-    draws: dict[tuple[int, ...], list[list[tuple[str, ...]]]] = {}
+    recover(measures, setup)
+    draws: Draws = {}
     if config.grouping is not None:
-        _group(measures, setup)
-        draws = _draw(measures, setup)
-        wanted = [group for row in measures for group in row.groups or []]
-        wanted += [group for partitions in draws.values() for one in partitions for group in one]
-        _train("groups", plan(stage_two(setup, wanted), setup.store), setup, result)
+        group(measures, setup)
+        draws = draw(measures, setup)
+        _train("groups", plan(stage_two(setup, every_group(measures, draws)), setup.store), setup, result)
     maker = RecordMaker(setup, systems, draws, config.command, started)
     for row in measures:
+        if row.matrix is None and not row.skipped:
+            continue
         record = maker.record(row)
         path = config.output / path_for(record)
         if not write_if_changed(record, path):
@@ -76,27 +74,40 @@ def run(config: RunConfig) -> RunResult:
 
 def dry_run(config: RunConfig) -> tuple[Setup, Stage, Stage | None]:
     """What a run would do: stage 1, and stage 2 as far as it is known (not before stage 1 is done)."""
-    measures, setup, systems = _prepared(config)
+    measures, setup, systems = _prepared(config, RunResult())
     readings = frozenset().union(*(row.readings for row in measures))
     one = plan(stage_one(setup, readings), setup.store)
     if one.todo or config.grouping is None:
         return setup, one, None
     _ask(measures, setup, systems, RunResult(), trained=False)
     _ask(measures, setup, systems, RunResult(), trained=True)
-    _group(measures, setup)
-    groups = [group for row in measures for group in row.groups or []]
-    groups += [g for partitions in _draw(measures, setup).values() for one_ in partitions for g in one_]
+    group(measures, setup)
+    groups = every_group(measures, draw(measures, setup))
     return setup, one, plan(stage_two(setup, groups), setup.store)
 
 
-def _prepared(config: RunConfig) -> tuple[list[Row], Setup, Systems]:
-    measures = rows(config.measures)
-    if config.grouping is not None and config.grouping not in GROUPINGS:
-        raise UserError(f"--grouping takes {' or '.join(GROUPINGS)}, found {config.grouping!r}")
+def _prepared(config: RunConfig, result: RunResult) -> tuple[list[Row], Setup, Systems]:
+    measures, problems = rows(config.measures)
+    result.measure_failures += problems
     setup = prepare(config)
     for note in setup.notes:
         say(note)
+    check(measures, setup)
+    _tell(measures, result, [])
     return measures, setup, Systems(setup)
+
+
+def _tell(measures: list[Row], result: RunResult, before: list[Row]) -> None:
+    """Say which measures have no answer, and go on as long as one that was asked for may have."""
+    for row in measures:
+        if row.error is None or row in before:
+            continue
+        if row.skipped:
+            say(f"skipped: {row.error}{'' if row.asked else ' (a control)'}")
+        else:
+            result.measure_failures.append(row.error)
+    if all(row.error is not None for row in measures if row.asked):
+        raise UserError(next((row.error for row in measures if row.asked and row.error), "no measure is left"))
 
 
 def _writable(output: Path) -> None:
@@ -119,56 +130,17 @@ def _ask(measures: list[Row], setup: Setup, systems: Systems, result: RunResult,
     def transfer() -> TransferMatrix:
         return TransferMatrix(setup.languages, systems.mean_transfer[0])
 
+    before = [row for row in measures if row.error is not None]
     for row in measures:
-        if row.trains != trained:
+        if row.error is not None or row.trains != trained:
             continue
         try:
             matrix = ask(row, setup, transfer)
-        except UserError as error:
-            row.error = str(error)
-            if isinstance(error, Skipped):
-                say(row.error)
-            else:
-                result.measure_failures.append(row.error)
+        except UserError:
             continue
         for note in matrix.notes if row.asked else ():
             say(f"{row.name}: {note}")
-    if all(row.error is not None for row in measures if row.asked):
-        raise UserError(next(row.error for row in measures if row.asked and row.error))
-
-
-def _group(measures: list[Row], setup: Setup) -> None:
-    places = [setup.codes.index(code) for code in setup.sources]
-    grouping = GROUPINGS[str(setup.config.grouping)]
-    for row in measures:
-        if row.matrix is None:
-            continue
-        values = row.matrix.values[np.ix_(places, places)]
-        pairs = affinity(values)
-        if not pairs.any():
-            if row.asked:
-                say(f"{row.name}: no pair of languages stands out, so no groups follow")
-            continue
-        found = grouping(values, setup.k)
-        row.groups = [tuple(sorted(setup.sources[i] for i in group)) for group in found]
-        row.objective = float(objective(pairs, found))
-
-
-def _draw(measures: list[Row], setup: Setup) -> dict[tuple[int, ...], list[list[tuple[str, ...]]]]:
-    """Random partitions for each size profile of the measures that were asked for."""
-    profiles = {_profile(row.groups) for row in measures if row.groups and row.asked}
-    seed = derive(setup.seeds[0].seed, "random partitions")
-    return {
-        profile: [
-            [tuple(sorted(setup.sources[i] for i in group)) for group in one]
-            for one in random_partitions(profile, setup.draws, seed)
-        ]
-        for profile in sorted(profiles)
-    }
-
-
-def _profile(groups: Iterable[tuple[str, ...]]) -> tuple[int, ...]:
-    return tuple(sorted(map(len, groups), reverse=True))
+    _tell(measures, result, before)
 
 
 def _train(name: str, stage: Stage, setup: Setup, result: RunResult) -> None:
@@ -189,6 +161,9 @@ def _train(name: str, stage: Stage, setup: Setup, result: RunResult) -> None:
                 failure = f"training {outcome.job.label} (seed {outcome.job.seed}) failed: {outcome.error}"
                 result.failures.append(failure)
                 say(failure)
+            for reading in outcome.unread:
+                result.failures.append(f"reading {reading}")
+                say(result.failures[-1])
     done = progress.count - len(progress.out)
     say(f"{name}: {done} trainings done in {clock(progress.seconds)}")
 
@@ -197,6 +172,7 @@ def work(job: TrainJob, setup: Setup) -> float:
     """Relative work of a job, in examples trained on: scoring one costs about a third."""
     of = next(of for of in setup.seeds if of.seed == job.seed)
     trained = job.hyper.epochs * sum(len(of.train[code]) for code in job.languages)
-    probed = sum(2 * plan.probes * plan.half_batch * len(plan.pools) for plan in job.readings)
+    traces = (plan for plan in job.readings if isinstance(plan, TracePlan))
+    probed = sum(2 * plan.probes * plan.half_batch * len(plan.pools) for plan in traces)
     scored = sum(len((setup.dev if one.split == "dev" else setup.test)[one.language]) for one in job.evaluate)
     return trained + probed + scored / 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,14 +11,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.jobs import TrainJob, predictions, scored
-from benchmark.prepare import SeedData, Setup
+from benchmark.setup import SeedData, Setup
 from leaderboard.records import Score
 from tasks.metrics import majority, score
 
 TRANSFER_METRIC = "macro_f1"  # label priors differ between languages
 Predictions = NDArray[Any]
 System = Mapping[str, Predictions]  # code → predicted labels [seeds, items], of one system
-Partition = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Groups of languages, one model each; ``served``: which group's model serves each language."""
+
+    groups: tuple[tuple[str, ...], ...]
+    served: Mapping[str, int]
+
+    @classmethod
+    def partition(cls, groups: Sequence[Sequence[str]]) -> Grouping:
+        """Of groups that do not overlap: each language is served by its own."""
+        served = {code: place for place, group in enumerate(groups) for code in group}
+        return cls(tuple(map(tuple, groups)), served)
+
+    @property
+    def overlaps(self) -> bool:
+        return sum(map(len, self.groups)) > len(self.served)
+
+    @property
+    def structure(self) -> str:
+        """What is left when names are taken away: the sizes of a partition, or who is where in a cover."""
+        if not self.overlaps:
+            return "+".join(map(str, sorted(map(len, self.groups), reverse=True)))
+        places = {code: place for place, code in enumerate(sorted(self.served))}
+        inside = [" ".join(str(places[code]) for code in group) for group in self.groups]
+        return f"{' | '.join(inside)} serving {' '.join(str(self.served[code]) for code in sorted(self.served))}"
 
 
 class Systems:
@@ -77,10 +104,11 @@ class Systems:
             np.mean([test for _, _, test in self.per_seed], axis=0),
         )
 
-    def grouped(self, groups: Partition) -> System | None:
+    def grouped(self, grouping: Grouping) -> System | None:
         """The system that serves each language by the model of its group."""
         jobs = {
-            code: [self.setup.group(of, group) for of in self.setup.seeds] for group in groups for code in group
+            code: [self.setup.group(of, grouping.groups[place]) for of in self.setup.seeds]
+            for code, place in grouping.served.items()
         }
         return self._collect(jobs)
 

@@ -21,7 +21,7 @@ def plain(table: Table) -> str:
     worth = [header for header in _WORTH if header != "macro F1" or _has_macro(table)]
     parts = [table.caption, _tabulated(worth, table.rows, "simple", _one_line)]
     if known:
-        parts.append(_tabulated(["measure", *_FORESIGHT], known, "simple", _one_line))
+        parts.append(_tabulated(["measure", *_foresight(table)], known, "simple", _one_line))
     measures = [row for row in table.rows if row["access"] is not None]
     parts.append(_tabulated(["measure", *_COST, "groups"], measures, "simple", _one_line))
     return "\n\n".join([_one_line(parts[0]), *parts[1:], *map(_one_line, table.notes)])
@@ -30,7 +30,7 @@ def plain(table: Table) -> str:
 def markdown(table: Table) -> str:
     """GitHub's Markdown, with names from outside unable to break the table or add HTML."""
     worth = [header for header in _WORTH if header != "macro F1" or _has_macro(table)]
-    headers = [*worth, *_FORESIGHT, *_COST]
+    headers = [*worth, *_foresight(table), *_COST]
     parts = [_escaped(table.caption), _tabulated(headers, table.rows, "pipe", _escaped)]
     parts += [_escaped(note) for note in table.notes]
     grouped = [row for row in table.rows if row["groups"]]
@@ -48,7 +48,8 @@ def csv_text(tables: Iterable[Table]) -> str:
         for row in table.rows:
             groups = None if row["groups"] is None else "; ".join(map(" ".join, row["groups"]))
             collapsed = None if row["collapsed"] is None else " ".join(row["collapsed"])
-            writer.writerow(row | {"groups": groups, "collapsed": collapsed})
+            served = None if row["served"] is None else " ".join(f"{c}:{g}" for c, g in row["served"].items())
+            writer.writerow(row | {"groups": groups, "served": served, "collapsed": collapsed})
     return out.getvalue()
 
 
@@ -56,6 +57,16 @@ def json_text(tables: Iterable[Table]) -> str:
     """All rows of all tables as one list, full precision, missing values null."""
     rows = [row for table in tables for row in table.rows]
     return json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def _foresight(table: Table) -> list[str]:
+    """Columns that only some tables have come last."""
+    known = {key for row in table.rows for key in ("recovery_adjusted_rand", "yardstick") if row[key] is not None}
+    return [
+        *_FORESIGHT,
+        *(["recovery"] if "recovery_adjusted_rand" in known else []),
+        *(["alike / same"] if "yardstick" in known else []),
+    ]
 
 
 def _has_macro(table: Table) -> bool:
@@ -140,6 +151,12 @@ _CELLS: dict[str, Callable[[Row], str]] = {
     "ρ matrix (QAP)": _spearman,
     "NDCG@3": lambda row: _number(row["ndcg_at_3"], "z.2f"),
     "regret@1": lambda row: _number(row["regret_at_1"], "z.1f", 100),
+    "recovery": lambda row: _number(row["recovery_adjusted_rand"], "z.2f"),
+    "alike / same": lambda row: (
+        MISSING
+        if row["yardstick"] is None
+        else f"{_number(row['mean_similarity'], 'z.2f')} / {row['yardstick']:z.2f}"
+    ),
     "access": lambda row: row["access"] or MISSING,
     "trainings": lambda row: _number(row["trainings"], "g"),
     "seconds": lambda row: _number(row["seconds"], ".0f"),

@@ -23,9 +23,16 @@ class _Part(BaseModel):
 
 
 class Similarity(_Part):
+    """``views``: the same of a part of the evidence, as a block of parameters or a phase of the training.
+    ``yardstick``: a language's similarity to itself under another seed, by code. ``contributions``:
+    the share of each part of a learned measure."""
+
     matrix: Rows
     coverage: Rows | None = None
     symmetric: bool
+    views: dict[str, Rows] | None = None
+    yardstick: dict[str, float] | None = None
+    contributions: dict[str, float] | None = None
 
 
 class SeedTransfer(_Part):
@@ -98,6 +105,12 @@ class Correlation(_Part):
     noise_ceiling: float | None
 
 
+class Recovery(_Part):
+    """Of families that are known because they were made, by a partition into as many groups."""
+
+    adjusted_rand: float | None
+
+
 class Data(_Part):
     source: Literal["folder", "hub", "files", "embedded", "sample"]
     fingerprint: str
@@ -130,7 +143,10 @@ class Record(_Part):
     strategy: str
     languages: list[str]
     groups: list[list[str]] | None  # null with --no-groups
+    served: dict[str, int] | None = None  # of a cover: the group (place in groups) whose model serves a language
     objective: float | None
+    recovery: Recovery | None = None
+    skipped: str | None = None  # why the measure says nothing here; then all its cells are null
     similarity: Similarity
     transfer: Transfer
     scores: Scores
@@ -210,6 +226,8 @@ def write_if_changed(record: Record, path: Path) -> bool:
     except RecordError:
         before = None  # missing, or of no use to anybody
     if before is not None and before["protocol_id"] == record.protocol_id:
+        if record.skipped and not before.get("skipped"):
+            return False  # a package that is missing today takes nothing away
         for known in (before, after):
             del known["provenance"]
         if before == after:
@@ -241,6 +259,7 @@ def _problems(record: Record) -> Iterator[str]:
         "transfer.dev": record.transfer.dev,
         "transfer.test": record.transfer.test,
     }
+    matrices |= {f"similarity.views[{name}]": view for name, view in (record.similarity.views or {}).items()}
     for one in record.transfer.seeds:
         matrices |= {f"transfer.seeds[{one.seed}].dev": one.dev, f"transfer.seeds[{one.seed}].test": one.test}
     for name, matrix in matrices.items():
@@ -256,8 +275,14 @@ def _problems(record: Record) -> Iterator[str]:
         unknown = sorted(set(codes) - languages)
         if unknown:
             yield f"{name}: {_line(', '.join(unknown))} not among the languages"
-    if len(set(named["groups"])) != len(named["groups"]):
-        yield "groups: a language is in more than one"
+    groups, served = record.groups or [], record.served
+    if served is None:
+        if len(set(named["groups"])) != len(named["groups"]):
+            yield "groups: a language is in more than one"
+    elif any(not 0 <= place < len(groups) or code not in groups[place] for code, place in served.items()):
+        yield "served: a language is not in the group that serves it"
+    elif set(served) != set(named["groups"]):
+        yield "served: expected every language of the groups"
 
 
 def _text(value: Any, depth: int) -> str:

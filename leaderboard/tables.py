@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from leaderboard.ranking import ndcg_chance
@@ -29,10 +30,13 @@ COLUMNS = (
     *("random_percentile", "random_sd", "random_draws"),
     *(f"{name}{part}" for name in _CORRELATIONS for part in ("", "_ci95_low", "_ci95_high")),
     *("spearman", "pearson", "qap_p", "ndcg_at_3", "ndcg_at_3_chance", "regret_at_1", "noise_ceiling"),
-    *("access", "trainings", "seconds", "objective", "groups", "collapsed"),
+    *("recovery_adjusted_rand", "mean_similarity", "yardstick"),
+    *("access", "trainings", "seconds", "objective", "groups", "served", "collapsed", "skipped"),
 )
 """Keys of every row. ``kind``: measure, control or baseline; ``random_percentile`` is a share, 0 to 1;
-``groups``: language codes; ``collapsed``: languages where the model is no better than the majority class."""
+``groups``: language codes; ``served``: of overlapping groups, which serves a language; ``collapsed``: languages
+where the model is no better than the majority class; ``yardstick``: mean similarity of a language to itself under
+another seed, beside ``mean_similarity`` of different ones; ``skipped``: why a measure says nothing."""
 
 Row = dict[str, Any]
 
@@ -73,6 +77,8 @@ def _order(record: Record) -> tuple[int, int, float, str]:
     control = record.measure in CONTROLS
     place = CONTROLS.index(record.measure) if control else 0
     grouped = record.scores.grouped
+    if record.skipped:
+        return int(control), len(CONTROLS), float("inf"), name(record)
     ranked = not control and grouped is not None and record.correlation is not None
     return int(control), place, -grouped.mean if ranked and grouped else float("inf"), name(record)
 
@@ -101,7 +107,10 @@ def _measure_row(record: Record) -> Row:
     grouped = record.scores.grouped
     row = _row(record, kind, name(record), grouped)
     row |= {"access": record.access, "trainings": record.cost.trainings, "seconds": record.cost.seconds}
-    row |= {"objective": record.objective, "groups": record.groups}
+    row |= {"objective": record.objective, "groups": record.groups, "served": record.served}
+    row |= {"skipped": record.skipped, **_alike(record)}
+    if record.recovery is not None:
+        row["recovery_adjusted_rand"] = record.recovery.adjusted_rand
     if record.correlation is None:
         return row
     for other in _GAINS:
@@ -123,13 +132,24 @@ def _measure_row(record: Record) -> Row:
     return row
 
 
+def _alike(record: Record) -> Row:
+    """How alike languages are on average, and a language to itself under another seed, where that is known."""
+    yardstick = record.similarity.yardstick
+    if not yardstick:
+        return {}
+    n = len(record.languages)
+    matrix = record.similarity.matrix
+    others = [cell for s in range(n) for t in range(n) if s != t and (cell := matrix[s][t]) is not None]
+    return {"mean_similarity": fmean(others) if others else None, "yardstick": fmean(yardstick.values())}
+
+
 def _put(row: Row, key: str, interval: Interval) -> None:
     if interval is not None:
         row[f"{key}_low"], row[f"{key}_high"] = interval
 
 
 def _baseline_rows(records: Sequence[Record]) -> list[Row]:
-    """Random partitions, one row for each size profile that was drawn, then the other baselines."""
+    """Random groupings, one row for each size profile that was drawn, then the other baselines."""
     profiles: dict[tuple[int, ...], Record] = {}
     for record in records:
         if record.scores.random is not None:
@@ -141,7 +161,8 @@ def _baseline_rows(records: Sequence[Record]) -> list[Row]:
         if random is not None:
             shown = "+".join(map(str, sizes[:6])) + ("+…" if len(sizes) > 6 else "")
             of_sizes = f" ({shown})" if len(profiles) > 1 else ""
-            row = _row(record, "baseline", f"random partitions{of_sizes}", None)
+            kind = "partitions" if record.served is None else "covers"
+            row = _row(record, "baseline", f"random {kind}{of_sizes}", None)
             row |= {"metric": grouped.metric if grouped else None, "score": random.mean}
             row |= {"random_sd": random.sd, "random_draws": random.draws}
             rows.append(row)
@@ -211,6 +232,8 @@ def _caption(records: Sequence[Record]) -> str:
 
 def _notes(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
     notes = []
+    notes += [f"Skipped: {record.skipped}" for record in records if record.skipped]
+    records = [record for record in records if not record.skipped]
     without = [name(record) for record in records if record.correlation is None]
     if without:
         which = "All rows" if len(without) == len(records) else ", ".join(without)
@@ -220,6 +243,20 @@ def _notes(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
             "Scores ×100; gains and regret in points; [ ] are 95 % intervals: of gains over test items, of "
             "correlations over languages. The percentile is the share of random partitions that are beaten."
         )
+    if any(row["recovery_adjusted_rand"] is not None for row in rows):
+        notes.append(
+            "Recovery: adjusted Rand index of a partition into as many groups as there are planted families."
+        )
+    if any(row["yardstick"] is not None for row in rows):
+        notes.append(
+            "Alike / same: mean similarity of two languages / of a language to itself under another seed, in the "
+            "measure's own unit: where the second is no higher, the first says nothing."
+        )
+    for record in records:
+        if record.similarity.contributions:
+            shares = sorted(record.similarity.contributions.items(), key=lambda item: (-item[1], item[0]))
+            parts = ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares)
+            notes.append(f"{name(record)} is made of: {parts}")
     collapsed: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
         if row["collapsed"]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from measures.base import Evidence, Measure, SimilarityMatrix
 from measures.needs import Needs
+from tasks.base import TaskSpec
+from tasks.languages import Language
 
 
 class Random(Measure):
@@ -68,17 +70,21 @@ class Family(Measure):
     def needs(self) -> Needs:
         return Needs(packages=("lang2vec",))
 
-    def similarity(self, evidence: Evidence) -> SimilarityMatrix:
-        from measures.uriel import family_vectors
+    def skip(self, task: TaskSpec, languages: tuple[Language, ...]) -> str | None:
+        from measures.uriel import stand_in
 
-        vectors, used = family_vectors([language.iso639_3 for language in evidence.languages])
-        norms = np.linalg.norm(vectors, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = vectors @ vectors.T / np.outer(norms, norms)
-        codes = zip(evidence.languages, used, strict=True)
+        if any(stand_in(language.iso639_3, "family") for language in languages):
+            return None
+        return f"URIEL has a family for none of the {len(languages)} languages"
+
+    def similarity(self, evidence: Evidence) -> SimilarityMatrix:
+        from measures.uriel import cosines, vectors
+
+        found = vectors([language.iso639_3 for language in evidence.languages], "family")
+        values = cosines(found.values)
         notes = tuple(
-            f"family: {language.code} has no vector of its own, {code or 'none'} was used"
-            for language, code in codes
+            f"{language.code} has no vector of its own, {code or 'none'} was used"
+            for language, code in zip(evidence.languages, found.used, strict=True)
             if code != language.iso639_3
         )
         return SimilarityMatrix(evidence.languages, values, np.where(np.isnan(values), 0.0, 1.0), notes)

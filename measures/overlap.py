@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from measures.base import Evidence, Matrix, Measure, MeasureError, SimilarityMatrix
+from measures.distributions import jensen_shannon, shares
 from tasks.languages import Language
 
 Bag = Counter[Hashable]
@@ -20,7 +21,9 @@ class Overlap(Measure):
 
     With V the set and c the counts of n-grams of lengths 1 to ``n``:
     ``dice`` 2|V_s ∩ V_t| / (|V_s| + |V_t|); ``jaccard`` |V_s ∩ V_t| / |V_s ∪ V_t|;
-    ``cosine`` c_s · c_t / (‖c_s‖ ‖c_t‖). LangRank (Lin et al., ACL 2019) uses half of Dice.
+    ``cosine`` c_s · c_t / (‖c_s‖ ‖c_t‖); ``jensen-shannon`` 1 − JSD(p_s‖p_t), base 2, of the relative
+    frequencies p. LangRank (Lin et al., ACL 2019) uses half of Dice; Limisiewicz et al. (Findings of
+    ACL 2023) the divergence, of subwords.
 
     ``unit``: ``words`` (white space, NFKC, case-folded, outer punctuation stripped),
     ``subwords`` (the run's tokenizer) or ``chars`` (inside words, with word boundaries).
@@ -35,7 +38,7 @@ class Overlap(Measure):
         self,
         unit: Literal["words", "subwords", "chars"] = "words",
         n: int | None = None,
-        coefficient: Literal["dice", "jaccard", "cosine"] = "dice",
+        coefficient: Literal["dice", "jaccard", "cosine", "jensen-shannon"] = "dice",
     ) -> None:
         self.unit = unit
         self.n = n
@@ -51,7 +54,7 @@ class Overlap(Measure):
         return SimilarityMatrix(evidence.languages, pairwise(bags, self.coefficient))
 
     def _bag(self, evidence: Evidence, language: Language, n: int) -> Bag:
-        split: Literal["train", "dev"] = "train" if len(evidence.examples(language, "train")) else "dev"
+        split = represented_by(evidence, language)
         if self.unit == "subwords":
             return Counter({token: count for token, count in evidence.subwords(language, split).items()})
         bag: Bag = Counter()
@@ -63,6 +66,11 @@ class Overlap(Measure):
                 for word in units:
                     bag.update(ngrams(f" {word} ", n))
         return bag
+
+
+def represented_by(evidence: Evidence, language: Language) -> Literal["train", "dev"]:
+    """The split that stands for a language: its training data, or dev where it has none."""
+    return "train" if len(evidence.examples(language, "train")) else "dev"
 
 
 def words(text: str) -> list[str]:
@@ -93,11 +101,15 @@ def ngrams(units: Sequence[str], n: int) -> Iterable[Hashable]:
 def pairwise(bags: Sequence[Bag], coefficient: str) -> Matrix:
     """The coefficient of every pair of bags, shape ``[n, n]``; NaN where a bag is empty."""
     values = np.full((len(bags), len(bags)), np.nan)
+    distributions = [shares(bag) for bag in bags] if coefficient == "jensen-shannon" else []
     norms = [float(np.sqrt(sum(c * c for c in bag.values()))) for bag in bags]
     for i, a in enumerate(bags):
         for j in range(i, len(bags)):
             b = bags[j]
             if not a or not b:
+                continue
+            if coefficient == "jensen-shannon":
+                values[i, j] = values[j, i] = jensen_shannon(distributions[i], distributions[j])
                 continue
             shared = a.keys() & b.keys()
             if coefficient == "cosine":

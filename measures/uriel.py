@@ -3,49 +3,139 @@
 Only the files are used, and found through the distribution, nothing is imported: the module
 needs a setuptools that no longer exists, the released version has no distances, and it puts a
 script of the same name beside the environment's programs, which shadows the package for every
-one of them. Rows are found by language code, never by position.
+one of them. Rows are found by language code, never by position: their order differs between the files.
+
+Of typology there are two files. In ``feature_averages`` stands what is attested (the mean of the
+sources, -1 where none speaks); in ``feature_predictions`` every feature of every language, filled
+in from the nearest neighbours, so that nothing is missing and nothing tells what is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+Kind = Literal["syntax", "phonology", "inventory", "geography", "family"]
+Fill = Literal["knn", "attested"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Kinds that stand in the two files of typology; the others have one of their own.
+_PREFIXES = {"syntax": "S_", "phonology": "P_", "inventory": "INV_"}
+_FILES = {"geography": "geocoord_features", "family": "family_features"}
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Features of one kind: ``values`` ``[n, features]``, NaN where unknown; ``attested``, same shape, which
+    of them a source speaks of; ``used``, the code that each row came from, ``None`` where there is none."""
+
+    values: NDArray[np.float64]
+    attested: NDArray[np.bool_]
+    used: tuple[str | None, ...]
+
 
 @cache
-def _family() -> tuple[dict[str, int], NDArray[np.float32]]:
-    path = metadata.distribution("lang2vec").locate_file("lang2vec/data/family_features.npz")
+def _file(name: str) -> tuple[dict[str, int], list[str], NDArray[Any]]:
+    """Rows by code, names of the columns, data ``[rows, columns]``."""
+    path = metadata.distribution("lang2vec").locate_file(f"lang2vec/data/{name}.npz")
     with np.load(str(path), allow_pickle=False) as file:
-        return {str(code): row for row, code in enumerate(file["langs"])}, file["data"][:, :, 0]
+        rows = {str(code): row for row, code in enumerate(file["langs"])}
+        return rows, [str(feature) for feature in file["feats"]], file["data"][:, :, 0]
+
+
+@cache
+def _columns(name: str, prefix: str) -> list[int]:
+    """Columns of a file, by name: two files agree on their order whatever it is inside."""
+    features = _file(name)[1]
+    return sorted((at for at, one in enumerate(features) if one.startswith(prefix)), key=lambda at: features[at])
+
+
+def _features(code: str, kind: Kind, fill: Fill) -> Vector | None:
+    """The features of exactly this code, NaN where unknown; ``None`` where the file lacks it."""
+    name = _FILES.get(kind) or ("feature_predictions" if fill == "knn" else "feature_averages")
+    rows, _, data = _file(name)
+    if code not in rows:
+        return None
+    vector: Vector = data[rows[code], _columns(name, _PREFIXES.get(kind, ""))].astype(np.float64)
+    vector[vector < 0] = np.nan
+    return vector
+
+
+def _attested(code: str, kind: Kind) -> int:
+    """How many features are attested; of the family tree, the nodes above it: with none it is unclassified."""
+    vector = _features(code, kind, "attested")
+    if vector is None:
+        return 0
+    return int(vector.sum()) if kind == "family" else int((~np.isnan(vector)).sum())
 
 
 def relatives(code: str) -> list[str]:
-    """Codes that may stand in for an ISO 639-3 code: its macro-language, then its individual ones."""
+    """Codes that may stand in for an ISO 639-3 code: its macro-language, else its individual languages."""
     from iso639 import Lang
-    from iso639.exceptions import InvalidLanguageValue
+    from iso639.exceptions import DeprecatedLanguageValue, InvalidLanguageValue
 
     try:
         language = Lang(code)
-    except InvalidLanguageValue:
+    except (InvalidLanguageValue, DeprecatedLanguageValue):
         return []
     macro = language.macro()
     found = [macro] if macro else sorted(language.individuals(), key=lambda one: one.pt3)
     return [one.pt3 for one in found]
 
 
-def family_vectors(codes: Sequence[str]) -> tuple[NDArray[np.float64], list[str | None]]:
-    """Family vectors, shape ``[n, features]`` (NaN rows where unknown), and the code each came from."""
-    rows, data = _family()
-    vectors = np.full((len(codes), data.shape[1]), np.nan)
-    used: list[str | None] = []
-    for place, code in enumerate(codes):
-        with_vector = (c for c in (code, *relatives(code)) if c in rows and data[rows[c]].any())
-        found = next(with_vector, None)
-        if found is not None:
-            vectors[place] = data[rows[found]]
-        used.append(found)
-    return vectors, used
+def stand_in(code: str, kind: Kind, fill: Fill = "knn") -> str | None:
+    """The code whose row represents a language.
+
+    Its own where anything at all is attested; else that of the relative with most attested
+    features (the first by code among equals); else, for predicted features, any row there is.
+    None for codes of local use (qaa to qtz), which URIEL gives to languages of its own.
+    """
+    if "qaa" <= code <= "qtz":
+        return None
+    if _attested(code, kind):
+        return code
+    others = relatives(code)
+    best = max(others, key=lambda one: _attested(one, kind), default=None)
+    if best is not None and _attested(best, kind):
+        return best
+    if fill == "attested" or kind in _FILES:
+        return None
+    return next((one for one in (code, *others) if _features(one, kind, fill) is not None), None)
+
+
+def vectors(codes: Sequence[str], kind: Kind, fill: Fill = "knn") -> Vectors:
+    """The vectors of languages by ISO 639-3 code, each from its own row or its stand-in's."""
+    width = len(_columns(_FILES.get(kind, "feature_averages"), _PREFIXES.get(kind, "")))
+    values = np.full((len(codes), width), np.nan)
+    attested = np.zeros(values.shape, dtype=bool)
+    used = tuple(stand_in(code, kind, fill) for code in codes)
+    for place, code in enumerate(used):
+        if code is not None:
+            values[place] = _features(code, kind, fill)
+            known = _features(code, kind, "attested")
+            attested[place] = known is not None and ~np.isnan(known)
+    return Vectors(values, attested, used)
+
+
+def cosines(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cosine of each two rows over the columns known in both, shape ``[n, n]``.
+
+    NaN where they share none, or where one of them is zero on all that they share.
+    """
+    known = (~np.isnan(values)).astype(np.float64)
+    filled = np.nan_to_num(values, nan=0.0)
+    energy = np.square(filled) @ known.T  # [i, j]: the squared norm of i on what j knows too
+    norms = np.sqrt(energy * energy.T)
+    found: NDArray[np.float64] = np.full(norms.shape, np.nan)
+    np.divide(filled @ filled.T, norms, out=found, where=norms > 0)
+    found = np.clip((found + found.T) / 2, -1.0, 1.0)  # symmetric and within bounds but for rounding
+    np.fill_diagonal(found, np.where(np.isnan(np.diag(found)), np.nan, 1.0))
+    return found

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
+from benchmark.config import SCRATCH_LAYERS
 from benchmark.seeds import derive
 
 VOCABULARY = (500, 8000)  # 256 bytes and special tokens included
 BYTES_PER_TOKEN = 80  # of text for each entry: in a smaller text most merges would be whole words seen twice
-HIDDEN, LAYERS, HEADS, FEED_FORWARD, POSITIONS = 128, 2, 4, 512, 512
+HIDDEN, HEADS, FEED_FORWARD, POSITIONS = 128, 4, 512, 512
 
 
 def build(folder: Path, texts: Sequence[str], seed: int) -> None:
@@ -54,7 +55,7 @@ def build(folder: Path, texts: Sequence[str], seed: int) -> None:
     config = BertConfig(
         vocab_size=len(fast),
         hidden_size=HIDDEN,
-        num_hidden_layers=LAYERS,
+        num_hidden_layers=SCRATCH_LAYERS,
         num_attention_heads=HEADS,
         intermediate_size=FEED_FORWARD,
         max_position_embeddings=POSITIONS,

@@ -69,7 +69,6 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "HIDDEN": 16,
-            "LAYERS": 2,
             "HEADS": 2,
             "FEED_FORWARD": 24,
             "POSITIONS": 64,

@@ -46,7 +46,8 @@ def wrong(
         (["--languages", "deu,de,nld,nl"], ["at least 3 languages", "found 2"]),
         (["--languages", ","], ["--languages takes codes"]),
         (["--groups", "21"], ["--groups takes 1 to", "20", "found 21"]),
-        (["--groups", "0"], ["--groups", "greater than or equal to 1", "found '0'"]),
+        (["--groups", "0"], ["--groups takes a whole number from 1, or auto", "found '0'"]),
+        (["--groups", "many"], ["--groups takes a whole number from 1, or auto", "found 'many'"]),
         (["--epochs", "many"], ["--epochs", "valid integer", "found 'many'"]),
         (["--grouping", "k-means"], ["partition", "agglomerative", "'k-means'"]),
         (["--strategy", "gradvac"], ["unknown strategy 'gradvac'", "plain"]),
@@ -138,7 +139,7 @@ def test_show_tells_what_something_is(name: str, capsys: pytest.CaptureFixture[s
 
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("run", "list", "show", "leaderboard"):
+    for name in ("run", "list", "show", "check", "leaderboard"):
         command([name, "--help"])
         assert f"python -m benchmark {name}" in capsys.readouterr().out
 

@@ -9,7 +9,8 @@ import pytest
 
 from benchmark.config import RunConfig
 from benchmark.evidence import RunEvidence
-from benchmark.prepare import Setup, prepare
+from benchmark.prepare import prepare
+from benchmark.setup import Setup
 from measures import MeasureError, Needs, Reading, TransferMatrix
 
 GRADIENTS = Reading("joint", "gradients", (("split", "dev"),))
@@ -67,5 +68,5 @@ def test_what_was_not_declared_is_refused(setup: Setup) -> None:
 
 
 def test_a_reading_of_a_training_that_failed_is_told(setup: Setup) -> None:
-    with pytest.raises(MeasureError, match="the joint training, along which gradients are read, has failed"):
+    with pytest.raises(MeasureError, match="the joint training, or the reading of its gradients, has failed"):
         evidence(setup, Needs(readings=frozenset({GRADIENTS}))).read(GRADIENTS)

@@ -13,8 +13,9 @@ import pytest
 from benchmark import executors
 from benchmark.encoding import Encoder
 from benchmark.executors import InProcess, Pool
-from benchmark.jobs import EvalSet, Hyper, Outcome, TracePlan, TrainJob, execute, missing, predictions, scored
+from benchmark.jobs import EvalSet, Hyper, Outcome, TrainJob, execute, missing, predictions, scored
 from benchmark.plan import plan
+from benchmark.readings import TracePlan
 from benchmark.seeds import derive, digest
 from benchmark.store import Store
 from tasks.metrics import score
@@ -117,6 +118,7 @@ def test_key_follows_everything_that_is_trained(bench):
         "numerics": "2/test/cpu",
         "strategy": "other",
         "dev": (("deu", bench.dev["deu"]),),
+        "order": 5,
     }
     assert set(others) == {one.name for one in fields(TrainJob)} - set(PRODUCTS)
     keys = [replace(job, **{name: value}).key for name, value in others.items()]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import command
+from benchmark.registry import entries
 
 PYPROJECT = """
 [build-system]
@@ -27,11 +28,14 @@ crashing = "their_measures:Crashing"
 shy = "their_measures:Shy"
 average = "their_measures:Average"
 peeking = "their_measures:Peeking"
+absent = "their_measures:Absent"
+hungry = "their_measures:Hungry"
+sly = "their_measures:Sly"
 broken = "their_measures.nowhere:Missing"
 """
 MODULE = '''
 import numpy as np
-from measures import Measure, Needs, SimilarityMatrix
+from measures import Measure, Needs, Reading, SimilarityMatrix
 
 
 class Alphabet(Measure):
@@ -77,6 +81,21 @@ class Average(Alphabet):
 class Peeking(Alphabet):
     def similarity(self, evidence):
         return SimilarityMatrix(evidence.languages, evidence.transfer().values)
+
+
+class Absent(Alphabet):
+    def needs(self):
+        return Needs(packages=("no-such-package",))
+
+
+class Hungry(Alphabet):
+    def needs(self):
+        return Needs(readings=frozenset({Reading("joint", "temperature")}))
+
+
+class Sly(Alphabet):
+    def needs(self):
+        return Needs(measures=("overlap", "oracle"))
 
 
 class Crashing(Alphabet):
@@ -157,7 +176,9 @@ def test_run_by_name_with_a_parameter(site: Path, tmp_path: Path) -> None:
         ("endless", "must be finite, or NaN where the measure cannot say, found inf"),
         ("crashing", "AttributeError"),
         ("peeking", "transfer must be declared in needs()"),
-        ("shy", "shy: is skipped: three languages are too few"),
+        ("shy", "shy: three languages are too few"),
+        ("absent", "absent: needs the package no-such-package, which is not installed"),
+        ("hungry", "hungry: readings known here are"),
         ("broken", "cannot be loaded"),
     ],
 )
@@ -176,6 +197,34 @@ def test_a_wrong_one_is_one_line_and_leaves_nothing(
     assert len(error) == 1
     assert said in error[0]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_measure_cannot_look_at_transfer_through_another(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(site)
+    assert command(["run", "-m", "sly", "-t", "cldr-names", *SMALL, "--cache", "cache"]) == 2
+    assert "sly: measures that look at transfer cannot be built on, found oracle" in capsys.readouterr().err
+
+
+def test_all_measures_at_once_and_the_wrong_ones_harm_nobody(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(site)
+    assert command(["run", "-m", "all", "-t", "cldr-names", *SMALL, "--cache", "cache", "--json"]) == 2
+    told = capsys.readouterr()
+    found = {record["measure"]: record for record in json.loads(told.out)}
+    mistakes = {"wide", "endless", "crashing", "peeking", "hungry", "broken", "sly"}
+    for name in mistakes:
+        assert sum(line.startswith("error: ") and name in line for line in told.err.splitlines()) == 1, name
+    assert {name for name, record in found.items() if record["skipped"]} == {"shy", "absent", "combined"}
+    assert found.keys() == set(entries("measures")[0]) - mistakes
+    for name in ("gradsim", "tag", "magnitude", "embedding", "task-vector", "fisher", "topic", "typology"):
+        assert found[name]["correlation"]["spearman"] is not None, name
+    assert [*found["gradsim"]["similarity"]["views"]] == ["embeddings", "layer.0", "layer.1", "head"]
+    assert set(found["task-vector"]["similarity"]["yardstick"]) == {"deu", "nld", "swe"}
 
 
 def test_a_wrong_one_beside_a_right_one_harms_nobody(
@@ -198,9 +247,13 @@ def test_one_that_skips_is_told_and_is_no_mistake_and_one_may_build_on_others(
     arguments = ["run", "-m", "shy", "-m", "average", "-t", "cldr-names", *SMALL, "--cache", "cache", "--json"]
     assert command([*arguments, "--jobs", "1"]) == 0
     told = capsys.readouterr()
-    assert "shy: is skipped: three languages are too few" in told.err
+    assert "skipped: shy: three languages are too few" in told.err
     by_measure = {record["measure"]: record for record in json.loads(told.out)}
-    assert "shy" not in by_measure
+    assert by_measure["shy"]["skipped"] == "shy: three languages are too few"
+    assert by_measure["shy"]["similarity"]["matrix"] == [[None] * 3] * 3
+    assert by_measure["shy"]["correlation"] is None
+    board = (tmp_path / "results" / "leaderboard.md").read_text("utf8")
+    assert "Skipped: shy: three languages are too few" in board
     apart = 2.0 * (ord("n") - ord("d"))
     assert by_measure["average"]["similarity"]["matrix"][0][:2] == [0.5, (1 - apart) / 2]  # deu, nld: one script
 

@@ -6,17 +6,24 @@ import re
 from typing import Literal, Optional
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.errors import UserError, did_you_mean
 from benchmark.registry import create, describe, entries, find, parameters, parse
+from measures.combined import Combined
 from measures.gradsim import GradSim
 from measures.overlap import Overlap
 
 BUILT_IN = {
-    "measures": ["family", "gradsim", "oracle", "overlap", "random", "same-script", "size", "source-quality"],
-    "tasks": ["afrisenti", "cldr-names"],
+    "measures": [
+        "combined", "embedding", "family", "fisher", "gradsim", "magnitude", "oracle", "overlap", "random",
+        "same-script", "size", "size-ratio", "source-quality", "subnetwork", "tag", "task-vector", "topic",
+        "tracin", "ttr", "typology",
+    ],
+    "tasks": ["afrisenti", "cldr-names", "planted"],
     "strategies": ["plain"],
-}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -97,6 +104,12 @@ def test_the_built_in_names(kind):
         ("gradsim [ blocks = body , split=train, ]", ("gradsim", {"blocks": "body", "split": "train"})),
         ("gradsim[blocks=layer.0-3+head]", ("gradsim", {"blocks": "layer.0-3+head"})),
         ("a[b=c=d]", ("a", {"b": "c=d"})),
+        ("a[b=c,\n d=e]", ("a", {"b": "c", "d": "e"})),
+        (
+            "combined[measures=gradsim[blocks=body,split=train]+overlap[unit=chars],trees=50]",
+            ("combined", {"measures": "gradsim[blocks=body,split=train]+overlap[unit=chars]", "trees": "50"}),
+        ),
+        ("a [ b = c[d=1, e=f[g=2,h=3] ] , i=j[], ]", ("a", {"b": "c[d=1, e=f[g=2,h=3] ]", "i": "j[]"})),
     ],
 )
 def test_parse(spec, expected):
@@ -112,8 +125,43 @@ def test_malformed_names(spec):
     assert text == f"a name is written name or name[key=value,key=value], found {spec!r}"
 
 
-def test_a_superfluous_bracket_is_malformed():
-    error(parse, "gradsim[blocks=body]]")
+@pytest.mark.parametrize(
+    "spec",
+    ["gradsim[blocks=body]]", "m[a=b[c]", "m[a=b]c]", "m[a=1][b=2]", "m[a=]b[]", "m[[]", "m[a=b[c=1]],d=2]"],
+)
+def test_brackets_that_do_not_balance(spec):
+    assert error(parse, spec) == (
+        f"brackets must balance, one pair after the name, as in name[key=other[key=value]], found {spec!r}"
+    )
+
+
+NAMES = st.text("abc-", min_size=1, max_size=3)
+VALUES = st.recursive(
+    st.text("ab.+1", min_size=1, max_size=4),
+    lambda inner: st.builds(
+        lambda name, given: f"{name}[{','.join(f'{key}={value}' for key, value in given.items())}]",
+        NAMES,
+        st.dictionaries(NAMES, inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+@given(name=NAMES, params=st.dictionaries(NAMES, VALUES, max_size=4))
+def test_what_is_written_is_read_however_deep(name, params):
+    inside = ",".join(f"{key}={value}" for key, value in params.items())
+    assert parse(f"{name}[{inside}]") == (name, params)
+
+
+@given(st.text("ab[]=, +\n", max_size=12))
+def test_any_text_is_read_or_refused_in_one_line(text):
+    try:
+        name, params = parse(text)
+    except UserError:
+        assert error(parse, text).endswith(repr(text))
+        return
+    assert name.strip() == name != ""
+    assert all(value.count("[") == value.count("]") for value in params.values())
 
 
 @pytest.mark.parametrize(
@@ -124,6 +172,9 @@ def test_a_superfluous_bracket_is_malformed():
         ("m[blocks=]", "blocks="),
         ("m[a=1,b]", "b"),
         ("m[ = ]", "="),
+        ("m[x[a=b],c=d]", "x[a=b]"),
+        ("m[x[a=b]=c]", "x[a=b]=c"),
+        ("m[a=b,[c,d]]", "[c,d]"),
     ],
 )
 def test_malformed_parameters(spec, part):
@@ -164,6 +215,14 @@ def test_create_gives_the_object_and_typed_parameters():
     assert isinstance(measure, GradSim)
     assert given == {"blocks": "layer.0-3+head"}
     assert create("strategies", "plain")[1] == {}
+
+
+def test_create_gives_a_measure_the_names_of_others():
+    others = "gradsim[blocks=layer.0+head,split=train]+overlap[unit=chars,n=2]"
+    measure, given = create("measures", f"combined[measures={others}]")
+    assert isinstance(measure, Combined)
+    assert given == {"measures": others}
+    assert measure.needs().measures == ("gradsim[blocks=layer.0+head,split=train]", "overlap[unit=chars,n=2]")
 
 
 def test_an_unknown_parameter():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_probes_take_at_most_30_percent_of_the_joint_training(benchmark: Benchma
     setup = prepare(RunConfig(measures=("gradsim",), task="cldr-names", device="cpu", cache=tmp_path))
     materialise(setup)
     store = Store.at(tmp_path)
-    job = setup.joint(setup.seeds[0], sorted(rows(["gradsim"])[0].readings, key=repr))
+    job = setup.joint(setup.seeds[0], rows(["gradsim"])[0][0].readings)
     benchmark.pedantic(execute, (job, store), rounds=1)
     training = store.manifest(job.key)["cost"]["seconds"]
     probes = store.manifest(job.readings[0].key(job.key))["cost"]["seconds"]
@@ -111,6 +112,81 @@ def test_the_main_job_takes_at_most_five_minutes(benchmark: BenchmarkFixture, tm
     arguments = ["-m", "benchmark", "run", "--measure", "gradsim", "--task", "cldr-names", "--cache", "cache"]
     benchmark.pedantic(python, arguments, {"where": tmp_path}, rounds=1)
     assert benchmark.stats.stats.max < 300
+
+
+def test_all_measures_take_at_most_twice_as_long_as_one(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """They share trainings and evidence; what they add is a second training of each language, and readings."""
+
+    def seconds(measure: str) -> float:
+        begun = time.perf_counter()
+        arguments = [
+            "-m",
+            "benchmark",
+            "run",
+            "-m",
+            measure,
+            "-t",
+            "cldr-names",
+            "--no-groups",
+            "--cache",
+            measure,
+        ]
+        python(*arguments, "--device", "cpu", where=tmp_path)
+        return time.perf_counter() - begun
+
+    one = seconds("gradsim")
+    every = benchmark.pedantic(seconds, ("all",), rounds=1)
+    print(f"\nall measures: {every:.0f} s, gradsim alone: {one:.0f} s, ratio {every / one:.2f}")
+    assert every <= 2.0 * one
+
+
+UNTRAINED = """
+import resource, sys, time
+from pathlib import Path
+from benchmark.config import RunConfig
+from benchmark.prepare import materialise, prepare
+from benchmark.registry import create
+from benchmark.rows import ask, check, rows
+from tasks.cldr_names import CldrNames
+
+codes = tuple(language.code for language in CldrNames(classes=3).languages())[:100]
+names = [name for name in sys.argv[2:]]
+setup = prepare(RunConfig(tuple(names), "cldr-names[classes=3]", codes, device="cpu", cache=Path(sys.argv[1])))
+materialise(setup)
+begun = time.perf_counter()
+found, _ = rows(names)
+check(found, setup)
+for row in found:
+    if not row.trains and row.error is None:
+        started = time.perf_counter()
+        ask(row, setup, None)
+        print(f"  {row.name}: {time.perf_counter() - started:.1f} s", file=sys.stderr)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+print(len(setup.languages), time.perf_counter() - begun, peak)
+"""
+
+
+def test_measures_that_need_no_training_at_100_languages(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """Their own time and memory; reading the task and tokenising it is not counted, but fits the memory too."""
+    names = [
+        "all",
+        "overlap[unit=subwords]",
+        "overlap[unit=chars]",
+        "overlap[unit=chars,coefficient=jensen-shannon]",
+    ]
+    names += [f"typology[features={one}]" for one in ("geography", "all")] + ["topic[by=labels]"]
+
+    def untrained() -> list[float]:
+        done = subprocess.run(
+            [sys.executable, "-c", UNTRAINED, str(tmp_path), *names], check=True, stdout=subprocess.PIPE, text=True
+        )
+        return [float(part) for part in done.stdout.split()]
+
+    languages, seconds, peak = benchmark.pedantic(untrained, rounds=1)
+    print(f"\n{languages:.0f} languages: {seconds:.0f} s, {peak:.0f} MB")
+    assert languages == 100
+    assert seconds < 120
+    assert peak < 4096
 
 
 @pytest.mark.skipif(CORPUS is None, reason="KINSHIP_DATA does not point at the corpora")

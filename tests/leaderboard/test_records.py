@@ -192,3 +192,36 @@ def test_correlations_fit_a_record(make_record, tmp_path):
     record = make_record().model_copy(update={"correlation": found})
     write(record, tmp_path / "r.json")
     assert read(tmp_path / "r.json").correlation == found
+
+
+def test_groups_overlap_only_in_a_cover(make_record, tmp_path):
+    groups = [["amh", "hau"], ["hau", "swa", "tso"]]
+    served = {"amh": 0, "hau": 1, "swa": 1, "tso": 1}
+    with pytest.raises(RecordError, match="in more than one"):
+        write(make_record(groups=groups), tmp_path / "r.json")
+    write(make_record(groups=groups, served=served), tmp_path / "r.json")
+    assert read(tmp_path / "r.json").served == served
+    with pytest.raises(RecordError, match="not in the group that serves it"):
+        write(make_record(groups=groups, served=served | {"swa": 0}), tmp_path / "r.json")
+    with pytest.raises(RecordError, match="not in the group that serves it"):
+        write(make_record(groups=groups, served=served | {"swa": 2}), tmp_path / "r.json")
+    with pytest.raises(RecordError, match="expected every language"):
+        write(make_record(groups=groups, served={"amh": 0}), tmp_path / "r.json")
+
+
+def test_views_have_the_shape_of_the_matrix(make_record, tmp_path):
+    similarity = make_record().similarity.model_dump()
+    matrix = similarity["matrix"]
+    write(make_record(similarity=similarity | {"views": {"head": matrix}}), tmp_path / "r.json")
+    with pytest.raises(RecordError, match=r"views\[head\]: expected 5 rows"):
+        write(make_record(similarity=similarity | {"views": {"head": matrix[:-1]}}), tmp_path / "r.json")
+
+
+def test_a_skip_takes_no_answer_away(make_record, tmp_path):
+    path = tmp_path / "r.json"
+    answered, skipped = make_record(), make_record(skipped="typology: no package", correlation=None)
+    assert write_if_changed(skipped, path)
+    assert not write_if_changed(skipped, path)
+    assert write_if_changed(answered, path)
+    assert not write_if_changed(skipped, path)
+    assert read(path) == answered

@@ -161,3 +161,52 @@ def test_csv_and_json(make_record):
     assert [row["name"] for row in data] == [row["name"] for row in rows]
     assert data[0]["groups"] == [["amh", "tso"], ["hau", "swa"]]
     assert data[0]["score"] == float(rows[0]["score"])
+
+
+def test_a_skipped_measure_is_shown_with_its_reason(make_record):
+    n = len(make_record().languages)
+    nothing = {"matrix": [[None] * n] * n, "symmetric": True}
+    reason = "typology: is not installed"
+    skipped = make_record(
+        "typology", groups=None, objective=None, correlation=None, similarity=nothing, skipped=reason
+    )
+    skipped = skipped.model_copy(update={"scores": type(skipped.scores)()})
+    found = table([skipped, make_record("gradsim"), make_record("overlap", score=0.1)])
+    assert names(found)[:3] == ["gradsim", "overlap", "typology"]  # last of the measures
+    assert found.rows[2]["skipped"] == reason
+    assert f"Skipped: {reason}" in found.notes
+    assert not any("sample" in note for note in found.notes)  # it is none
+    assert line(plain(found), "typology").split()[1] == "–"
+
+
+def test_columns_that_only_some_tables_have(make_record):
+    matrix = [[1.0 if s == t else 0.25 for t in range(5)] for s in range(5)]
+    compared = {"matrix": matrix, "symmetric": True, "yardstick": {"amh": 0.5, "hau": 0.75}}
+    found = table([make_record("fisher", similarity=compared), make_record(recovery={"adjusted_rand": -0.001})])
+    first, second = (row for row in found.rows if row["kind"] == "measure")
+    assert (first["yardstick"], first["mean_similarity"]) == (0.625, 0.25)
+    assert second["recovery_adjusted_rand"] == -0.001
+    shown = markdown(found)
+    assert "0.25 / 0.62" in line(shown, "fisher")
+    assert line(shown, "gradsim").split("|")[-6].strip() == "0.00"  # recovery, and no minus sign
+    assert "recovery" in shown
+    assert "alike / same" in shown
+    plainly = markdown(table([make_record()]))
+    assert "recovery" not in plainly
+    assert "alike" not in plainly
+
+
+def test_the_parts_of_a_learned_measure_are_told_largest_first(make_record):
+    learned = {**make_record().similarity.model_dump(), "contributions": {"a": 0.25, "b": 0.7, "c": 0.05}}
+    assert (
+        "combined is made of: b 70 %, a 25 %, c 5 %" in table([make_record("combined", similarity=learned)]).notes
+    )
+
+
+def test_a_cover_is_told_as_such(make_record):
+    groups = [["amh", "hau"], ["hau", "swa", "tso"]]
+    cover = make_record(groups=groups, served={"amh": 0, "hau": 0, "swa": 1, "tso": 1})
+    found = table([cover])
+    assert "random covers" in names(found)
+    served = next(csv.DictReader(io.StringIO(csv_text([found]))))["served"]
+    assert served == "amh:0 hau:0 swa:1 tso:1"

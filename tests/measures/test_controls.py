@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from measures import TransferMatrix, uriel
 from measures.controls import Family, Oracle, Random, SameScript, Size, SourceQuality
-from measures.uriel import family_vectors
+from measures.uriel import vectors
 from tasks.base import Example
 from tasks.languages import Language, language
 
@@ -150,10 +150,10 @@ def test_family_knows_who_is_related(fake):
 
 def test_family_is_the_cosine_of_lang2vec_s_vectors(fake):
     codes = ("eng", "deu", "fin")
-    vectors, used = family_vectors(codes)
-    assert used == list(codes)
-    assert set(np.unique(vectors)) == {0.0, 1.0}
-    cosine = [[a @ b / math.sqrt((a @ a) * (b @ b)) for b in vectors] for a in vectors]
+    found = vectors(codes, "family")
+    assert found.used == codes
+    assert set(np.unique(found.values)) == {0.0, 1.0}
+    cosine = [[a @ b / math.sqrt((a @ a) * (b @ b)) for b in found.values] for a in found.values]
     np.testing.assert_allclose(Family().similarity(fake(languages(*codes))).values, cosine, atol=1e-12)
 
 
@@ -162,19 +162,19 @@ def test_a_script_of_lang2vec_s_name_is_not_run(fake, tmp_path, monkeypatch):
     (tmp_path / "lang2vec.py").write_text("raise ImportError('the script, not the package')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "lang2vec", raising=False)
-    uriel._family.cache_clear()
+    uriel._file.cache_clear()
     assert np.isfinite(Family().similarity(fake(languages("eng", "deu", "fin"))).values).all()
 
 
 def test_family_vectors_are_found_by_code_not_by_row():
-    forward, _ = family_vectors(["eng", "fin", "swa"])
-    backward, _ = family_vectors(["swa", "fin", "eng"])
+    forward = vectors(["eng", "fin", "swa"], "family").values
+    backward = vectors(["swa", "fin", "eng"], "family").values
     np.testing.assert_array_equal(forward, backward[::-1])
 
 
 def test_twi_is_represented_by_akan_and_says_so(fake):
     found = Family().similarity(fake(languages("twi", "aka", "eng")))
-    assert found.notes == ("family: twi has no vector of its own, aka was used",)
+    assert found.notes == ("twi has no vector of its own, aka was used",)
     assert found.values[0, 1] == pytest.approx(1.0)
     np.testing.assert_allclose(found.values[0], found.values[1])
     assert found.coverage[0, 1] == 1
@@ -194,4 +194,11 @@ def test_a_language_without_vector_is_nan_with_coverage_0(fake, code):
     missing[1] = missing[:, 1] = True
     np.testing.assert_array_equal(np.isnan(found.values), missing)
     np.testing.assert_array_equal(found.coverage, np.where(missing, 0.0, 1.0))
-    assert found.notes == (f"family: {code} has no vector of its own, none was used",)
+    assert found.notes == (f"{code} has no vector of its own, none was used",)
+
+
+def test_family_is_skipped_where_no_language_is_in_the_tree(fake):
+    unknown = tuple(Language(code, "Latn", "unknown") for code in ("tlh", "qaa", "qab"))
+    of = fake(unknown)
+    assert Family().skip(of.task, unknown) == "URIEL has a family for none of the 3 languages"
+    assert Family().skip(of.task, (*unknown, language("twi"))) is None

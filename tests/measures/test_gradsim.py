@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from measures import MeasureError, Reading, ReadingResult
-from measures.gradsim import FLOOR, GradSim, block_patterns, estimate, select_blocks, signal_fraction
+from measures import Reading, ReadingResult
+from measures.gradsim import FLOOR, GradSim, estimate
+from measures.trace import signal_fraction
 from tasks.languages import language
 
 ESTIMATORS = ("pooled-split", "pooled-cosine", "mean-cosine")
 NAMES = ("embeddings", "layer.0", "layer.1", "layer.2", "head")
+READING = Reading("joint", "gradients", (("split", "dev"),))
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -110,12 +112,6 @@ def test_split_norms_are_closer_to_the_true_cosine():
     assert mean["mean-cosine"] == pytest.approx(shrunken, abs=0.02)
 
 
-def test_signal_fraction_is_the_noise_free_share():
-    a, b = halves(3, probes=400, n=3, size=50, noise=1.0)
-    np.testing.assert_allclose(signal_fraction(gram_of(a, b)), 1 / 1.5, atol=0.03)
-    np.testing.assert_allclose(signal_fraction(gram_of(a, a)), 1.0, atol=1e-12)
-
-
 def test_parallel_uses_the_crossed_halves_alone():
     """Noise shared by items of one half (a with a, b with b) moves the plain form, not the parallel one."""
     a, b = halves(1, n=3)
@@ -157,7 +153,6 @@ def test_a_probe_without_gradients_is_as_if_it_were_not_there(estimator):
 def test_zero_everywhere_is_nan_without_warnings(estimator, recwarn):
     found = estimate(np.zeros((2, 6, 6)), estimator, parallel=False)
     assert np.isnan(found).all()
-    assert np.isnan(signal_fraction(np.zeros((2, 6, 6)))).all()
     assert not recwarn.list
 
 
@@ -201,57 +196,6 @@ def test_a_language_s_scale_does_not_matter(seed, estimator, parallel):
     )
 
 
-@pytest.mark.parametrize(
-    ("blocks", "expected"),
-    [
-        ("all", [0, 1, 2, 3, 4]),
-        ("embeddings", [0]),
-        ("body", [1, 2, 3]),
-        ("head", [4]),
-        ("layer.0", [1]),
-        ("layer.1-2", [2, 3]),
-        ("layer.2-2", [3]),
-        ("head+embeddings", [0, 4]),
-        ("layer.0 + layer.0-1+body", [1, 2, 3]),
-        ("all+head", [0, 1, 2, 3, 4]),
-    ],
-)
-def test_blocks(blocks, expected):
-    assert select_blocks(blocks, NAMES) == expected
-
-
-@pytest.mark.parametrize(
-    "blocks",
-    ["layer.3-1", "layer.x", "", "layer", "layer.-1", "layer.1-", "Body", "all+", "+", "layer.0,head"],
-)
-def test_a_misspelt_block_is_said_before_anything_is_trained(blocks):
-    with pytest.raises(MeasureError, match=r"blocks must be all, .* found '") as raised:
-        block_patterns(blocks)
-    bad = next(part.strip() for part in blocks.split("+") if part.strip() not in ("all", "head"))
-    assert str(raised.value).endswith(f"found {bad!r}")
-    assert "\n" not in str(raised.value)
-    with pytest.raises(MeasureError):
-        GradSim(blocks=blocks).needs()
-
-
-@pytest.mark.parametrize(
-    ("blocks", "names", "lacking"),
-    [
-        ("layer.3", NAMES, "layer.3"),
-        ("layer.1-4", NAMES, "layer.3, layer.4"),
-        ("body", ("embeddings", "head"), "body"),
-        ("embeddings", ("layer.0", "head"), "embeddings"),
-    ],
-)
-def test_a_block_the_model_lacks(blocks, names, lacking):
-    with pytest.raises(MeasureError) as raised:
-        select_blocks(blocks, names)
-    text = str(raised.value)
-    assert text.startswith(f"blocks={blocks!r}")
-    assert ", ".join(names) in text
-    assert text.endswith(f"found no {lacking}")
-
-
 def trace(codes, seed=0, blocks=NAMES, parallel=False):
     """A reading over some languages, and its gradients per block."""
     parts = [halves(seed + at, n=len(codes)) for at in range(len(blocks))]
@@ -263,17 +207,8 @@ def trace(codes, seed=0, blocks=NAMES, parallel=False):
         "half_batch": 16,
         "exactness": "exact",
     }
-    return ReadingResult({"gram": gram}, meta), parts
-
-
-def reading(split="dev"):
-    return Reading("joint", "gradients", (("split", split),))
-
-
-@pytest.mark.parametrize("split", ["dev", "train"])
-def test_needs_one_reading_of_the_joint_training(split):
-    assert GradSim(split=split).needs().readings == {reading(split)}
-    assert not GradSim(split=split).needs().transfer
+    probes, _, rows, _ = gram.shape
+    return ReadingResult({"gram": gram, "loss": np.ones((probes, rows)), "lr": np.ones(probes)}, meta), parts
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -281,50 +216,9 @@ def test_needs_one_reading_of_the_joint_training(split):
 def test_blocks_add_up_to_the_gradient_of_all(fake, estimator, parallel):
     codes = ("deu", "nld", "fra")
     result, parts = trace(codes, parallel=parallel)
-    evidence = fake(tuple(map(language, codes)), readings={reading(): result})
+    evidence = fake(tuple(map(language, codes)), readings={READING: result})
     for blocks, chosen in (("all", range(5)), ("body", (1, 2, 3)), ("head+layer.1", (4, 2))):
         a, b = (np.concatenate([parts[block][half] for block in chosen], axis=2) for half in (0, 1))
         found = GradSim(blocks=blocks, estimator=estimator).similarity(evidence)
         np.testing.assert_allclose(found.values, direct(a, b, estimator, parallel), atol=1e-12)
         np.testing.assert_array_equal(found.coverage, np.ones((3, 3)))
-
-
-def test_languages_are_found_by_code_and_missing_ones_are_nan(fake):
-    result, parts = trace(("fra", "deu", "nld"))
-    wanted = tuple(map(language, ("nld", "tir", "fra", "deu", "orm")))
-    found = GradSim().similarity(fake(wanted, readings={reading(): result}))
-    assert found.languages == wanted
-    a, b = (np.concatenate([part[half] for part in parts], axis=2) for half in (0, 1))
-    known, of = [0, 2, 3], [2, 0, 1]  # nld, fra, deu: here, and in the trace
-    expected = np.full((5, 5), np.nan)
-    expected[np.ix_(known, known)] = direct(a, b, "pooled-split", False)[np.ix_(of, of)]
-    np.testing.assert_allclose(found.values, expected, atol=1e-12)
-    np.testing.assert_array_equal(found.coverage, np.where(np.isnan(expected), 0.0, 1.0))
-
-
-def test_a_trace_with_more_languages_than_the_run(fake):
-    result, _ = trace(("fra", "deu", "nld"))
-    whole = GradSim().similarity(fake(tuple(map(language, ("fra", "deu", "nld"))), readings={reading(): result}))
-    part = GradSim().similarity(fake(tuple(map(language, ("nld", "fra"))), readings={reading(): result}))
-    np.testing.assert_array_equal(part.values, whole.values[np.ix_([2, 0], [2, 0])])
-
-
-def test_the_note_tells_signal_probes_and_sizes(fake):
-    result, parts = trace(("fra", "deu", "nld"))
-    (note,) = (
-        GradSim().similarity(fake(tuple(map(language, ("fra", "deu", "nld"))), readings={reading(): result})).notes
-    )
-    a, b = (np.concatenate([part[half] for part in parts], axis=2) for half in (0, 1))
-    signal = signal_fraction(gram_of(a, b))
-    assert f"median {np.median(signal):.2f}, lowest {signal.min():.2f}" in note
-    assert "3 probes of 2×16 examples a language, exact" in note
-
-
-def test_a_trace_of_zeros_says_so(fake, recwarn):
-    result, _ = trace(("fra", "deu", "nld"))
-    result.arrays["gram"][:] = 0
-    found = GradSim().similarity(fake(tuple(map(language, ("fra", "deu", "nld"))), readings={reading(): result}))
-    assert np.isnan(found.values).all()
-    assert not found.coverage.any()
-    assert found.notes == ("no language has a gradient: every probe was zero",)
-    assert not recwarn.list

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
 from measures import MeasureError
+from measures.distributions import jensen_shannon, shares
 from measures.overlap import Overlap, ngrams, pairwise, words
 from tasks.base import Example
 from tasks.languages import language
 
+COEFFICIENTS = ["dice", "jaccard", "cosine", "jensen-shannon"]
 CODES = ("deu", "nld", "eng", "rus")
 TEXTS = {
     "deu": ["Das Wasser ist kalt.", "Der Wind, der Wind!"],
@@ -55,11 +58,14 @@ def slow_coefficient(a, b, coefficient):
         return 2 * len(set(a) & set(b)) / (len(set(a)) + len(set(b)))
     if coefficient == "jaccard":
         return len(set(a) & set(b)) / len(set(a) | set(b))
+    if coefficient == "jensen-shannon":
+        keys = sorted({*a, *b}, key=repr)
+        return 1 - jensenshannon([a[key] for key in keys], [b[key] for key in keys], base=2) ** 2
     product = sum(a[key] * b[key] for key in a)
     return product / math.sqrt(sum(c * c for c in a.values()) * sum(c * c for c in b.values()))
 
 
-@pytest.mark.parametrize("coefficient", ["dice", "jaccard", "cosine"])
+@pytest.mark.parametrize("coefficient", COEFFICIENTS)
 @pytest.mark.parametrize(("unit", "n", "used"), [
     ("words", None, 1), ("words", 2, 2), ("chars", None, 3), ("chars", 1, 1), ("chars", 5, 5),
 ])  # fmt: skip
@@ -72,14 +78,18 @@ def test_against_sets_and_counters(fake, unit, n, used, coefficient):
 
 
 def test_two_small_vocabularies_by_hand(fake):
-    """{a, b, c} and {b, c, d, e}: 2 shared of 3 and 4; counts 2·1 + 1·3 over √6 · √12."""
+    """{a, b, c} and {b, c, d, e}: 2 shared of 3 and 4; counts 2·1 + 1·3 over √6 · √12; entropies."""
     evidence = of(fake, {"deu": ["a b b c"], "nld": ["b c c c d e"]})
-    values = {
-        name: Overlap(coefficient=name).similarity(evidence).values for name in ("dice", "jaccard", "cosine")
-    }
+    values = {name: Overlap(coefficient=name).similarity(evidence).values for name in COEFFICIENTS}
     assert values["dice"][0, 1] == pytest.approx(4 / 7)
     assert values["jaccard"][0, 1] == pytest.approx(2 / 5)
     assert values["cosine"][0, 1] == pytest.approx(5 / math.sqrt(6 * 12))
+    # a: 1/4 against 0, b: 1/2 against 1/6, c: 1/4 against 1/2, d and e: 0 against 1/6
+    means = (1 / 8, 1 / 3, 3 / 8, 1 / 12, 1 / 12)
+    entropy = [
+        -sum(p * math.log2(p) for p in ps) for ps in (means, (1 / 4, 1 / 2, 1 / 4), (1 / 6, 1 / 2, 1 / 6, 1 / 6))
+    ]
+    assert values["jensen-shannon"][0, 1] == pytest.approx(1 - entropy[0] + (entropy[1] + entropy[2]) / 2)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -98,7 +108,7 @@ def test_words_cosine_is_scikit_learn_s(fake):
     np.testing.assert_allclose(found, cosine_similarity(counted.reshape(4, 2, -1).sum(axis=1)), atol=1e-12)
 
 
-@pytest.mark.parametrize("coefficient", ["dice", "jaccard", "cosine"])
+@pytest.mark.parametrize("coefficient", COEFFICIENTS)
 def test_subwords_are_the_run_s_own_counts(fake, coefficient):
     bags = {"deu": Counter({1: 3, 2: 1, 9: 1}), "nld": Counter({1: 1, 3: 2, 9: 4}), "eng": Counter({5: 1})}
     evidence = of(fake, {code: ["x"] for code in bags}, bags={("train", code): bag for code, bag in bags.items()})
@@ -182,7 +192,7 @@ BAGS = st.lists(
 
 
 @settings(max_examples=80, deadline=None)
-@given(BAGS, st.sampled_from(["dice", "jaccard", "cosine"]))
+@given(BAGS, st.sampled_from(COEFFICIENTS))
 def test_properties_of_the_coefficients(bags, coefficient):
     values = pairwise(bags, coefficient)
     np.testing.assert_array_equal(values, values.T)
@@ -202,3 +212,22 @@ def test_properties_of_the_coefficients(bags, coefficient):
 def test_number_of_ngrams(text, n):
     assert len(list(ngrams(text, n))) == sum(max(0, len(text) - k + 1) for k in range(1, n + 1))
     assert all(isinstance(gram, str) and gram in text for gram in ngrams(text, n))
+
+
+@settings(max_examples=50, deadline=None)
+@given(BAGS, st.permutations(range(9)))
+def test_the_order_of_the_keys_does_not_change_a_bit(bags, names):
+    """Sets of strings come in another order in every process."""
+    renamed = [Counter({names[key]: count for key, count in bag.items()}) for bag in bags]
+    np.testing.assert_array_equal(pairwise(renamed, "jensen-shannon"), pairwise(bags, "jensen-shannon"))
+
+
+def test_rounding_leads_to_nothing_above_1():
+    a, b = shares({"x": 69533180, "y": 92083589}), shares({"x": 69533182, "y": 92083590})
+    assert jensen_shannon(a, b) == 1
+
+
+def test_shares_leave_out_what_does_not_occur():
+    assert shares({"x": 3, "y": 0, "z": 1}) == {"x": 0.75, "z": 0.25}
+    assert shares({}) == shares({"x": 0}) == {}
+    assert math.isnan(jensen_shannon({}, {"x": 1.0}))

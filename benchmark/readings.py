@@ -1,0 +1,51 @@
+"""Readings with everything resolved: what a job is told to take, and where it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from benchmark.seeds import digest
+from measures.needs import Reading
+
+Params = tuple[tuple[str, str | int | float], ...]
+REPEAT = ("repeat", 1)  # of a reading: of the language's second training, under another seed
+
+
+@dataclass(frozen=True)
+class TracePlan:
+    """Gradients along a training: which examples, how many probes."""
+
+    kind: str
+    params: Params
+    pools: tuple[tuple[str, str], ...]  # (language, key of its encoded examples)
+    probes: int
+    half_batch: int
+    parallel: bool
+
+    def key(self, training: str) -> str:
+        return f"{training}.reading.{digest(asdict(self))[:16]}"
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """A reading of a model as it stands, untrained or at the end of its training.
+
+    ``sets``: the encoded examples it takes, by language (embeddings) or by split.
+    """
+
+    kind: str
+    params: Params
+    of: Literal["initial", "trained"]
+    sets: tuple[tuple[str, str], ...]
+
+    def key(self, training: str) -> str:
+        return f"{training}.reading.{digest(asdict(self))[:16]}"
+
+
+ReadingPlan = TracePlan | ModelPlan
+
+
+def repeated(reading: Reading) -> bool:
+    """Whether it is of the second training of a language."""
+    return REPEAT in reading.params

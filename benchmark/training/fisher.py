@@ -1,0 +1,96 @@
+"""The diagonal of a model's Fisher information, averaged over the weights of each filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmark.seeds import derive
+from benchmark.training.batches import Encoded, collate
+from benchmark.training.loop import autocast
+from benchmark.training.model import blocks
+
+
+def fisher(
+    model: nn.Module,
+    data: Encoded,
+    *,
+    seed: int,
+    precision: str,
+    device: torch.device,
+    examples: int = 128,
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
+    """F = E_x E_{y∼p(y|x)} (∂ log p(y|x)/∂θ)² by block, as in Task2Vec (Achille et al. 2019).
+
+    x runs over at most so many examples, drawn at random; y over the model's own predictions, not the
+    gold labels, and its expectation is exact. A filter is the row of a matrix (an output, or the
+    embedding of a token); a bias or a norm has one weight a filter. The model is left as it was.
+
+    Raises:
+        ValueError: no examples.
+    """
+    if not len(data):
+        raise ValueError("Fisher information needs at least one example, found none")
+    by_block = blocks(model)
+    parameters = dict(model.named_parameters())
+    table: Any = model.encoder.get_input_embeddings()  # type: ignore[union-attr, operator]
+    names = [name for of_block in by_block.values() for name in of_block]
+    table_name = next((name for name in names if parameters[name] is table.weight), "")
+    dense = [name for name in names if name != table_name]
+    sums = {name: torch.zeros(parameters[name].shape[:1], dtype=torch.float64, device=device) for name in names}
+    embedded: list[Tensor] = []
+    hook = table.register_forward_hook(lambda module, inputs, output: embedded.append(output))
+    was_training = model.training
+    model.eval()
+    rows = np.random.default_rng(derive(seed, "fisher")).permutation(len(data))[:examples]
+    try:
+        for row in rows:
+            embedded.clear()
+            batch = collate([data], np.zeros(1, dtype=np.int64), np.array([row])).to(device)
+            with autocast(device, precision):
+                logits = model(batch)[0].float()
+            # The gradient of a token's embedding is had from its occurrences, not from the whole table.
+            inputs = [parameters[name] for name in dense] + (embedded if table_name else [])
+            for direction in factors(logits.detach()):
+                grads = torch.autograd.grad(logits, inputs, direction, retain_graph=True, allow_unused=True)
+                for name, grad in zip(dense, grads, strict=False):
+                    if grad is not None:
+                        sums[name] += grad.square().flatten(1).mean(1) if grad.ndim > 1 else grad.square()
+                if table_name:
+                    _add_tokens(sums[table_name], batch.ids[0], grads[-1][0], table.padding_idx)
+    finally:
+        hook.remove()
+        model.train(was_training)
+    arrays = {
+        block: torch.cat([sums[name] for name in of_block]).cpu().numpy() / len(rows)
+        for block, of_block in by_block.items()
+    }
+    return arrays, {"blocks": list(by_block), "examples": len(rows)}
+
+
+def factors(logits: Tensor) -> Tensor:
+    """Vectors v, ``[labels - 1, labels]``, with Σ v vᵀ = diag(p) − p pᵀ: the Fisher information of the logits.
+
+    As ∂ log p(y)/∂θ = (e_y − p)ᵀ ∂logits/∂θ, the sum of (vᵀ ∂logits/∂θ)² over them is its expected square
+    over all labels, with one backward fewer than there are labels.
+    """
+    p = logits.double().softmax(-1)
+    values, vectors = torch.linalg.eigh(
+        torch.diag(p) - torch.outer(p, p)
+    )  # the lowest value is 0, of equal shifts
+    found: Tensor = vectors * values.clamp(min=0).sqrt()
+    return found.T[1:].to(logits.dtype)
+
+
+def _add_tokens(total: Tensor, ids: Tensor, grad: Tensor, padding: int | None) -> None:
+    """Squared gradients of the rows of a table from those of its occurrences, ``[length, width]``."""
+    tokens, place = torch.unique(ids, return_inverse=True)
+    rows = torch.zeros(len(tokens), grad.shape[1], device=grad.device).index_add_(0, place, grad.float())
+    squares = rows.square().mean(1).double()
+    if padding is not None:
+        squares = squares * (tokens != padding)  # not trained
+    total.index_add_(0, tokens, squares)
