@@ -132,7 +132,7 @@ def print_one(spec: str) -> None:
         if accepted:
             print("\nparameters:")
         for one in accepted.values():
-            default = "none" if one.default in (None, inspect.Parameter.empty) else one.default
+            default = "none" if one.default in (None, "", inspect.Parameter.empty) else one.default
             print(f"  {one.name}={describe(one.annotation)} (default {default})")
 
 

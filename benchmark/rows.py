@@ -167,8 +167,18 @@ def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> Simil
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             row.fail(UserError(f"{kind}{_line(error)}"))
             raise UserError(str(row.error)) from error
-        row.matrix = _mean(found)
+        mean = _mean(found)
+        if not unknown(mean) < 1:
+            row.fail(Skipped("it knows no pair of these languages (every cell is NaN)"))
+            raise UserError(str(row.error))
+        row.matrix = mean
     return row.matrix
+
+
+def unknown(matrix: SimilarityMatrix) -> float:
+    """The share of pairs of different languages that it says nothing about."""
+    pairs = ~np.eye(len(matrix.languages), dtype=bool)
+    return float(np.isnan(matrix.values[pairs]).mean())
 
 
 def _mean(found: Sequence[SimilarityMatrix]) -> SimilarityMatrix:

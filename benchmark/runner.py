@@ -17,7 +17,7 @@ from benchmark.prepare import cores, materialise, prepare
 from benchmark.progress import Progress, clock, say, shown
 from benchmark.readings import TracePlan
 from benchmark.results import RecordMaker
-from benchmark.rows import Row, ask, check, rows
+from benchmark.rows import Row, ask, check, rows, unknown
 from benchmark.setup import Setup
 from benchmark.systems import Systems
 from leaderboard.records import Record, path_for, read, write_if_changed
@@ -138,7 +138,11 @@ def _ask(measures: list[Row], setup: Setup, systems: Systems, result: RunResult,
             matrix = ask(row, setup, transfer)
         except UserError:
             continue
-        for note in matrix.notes if row.asked else ():
+        notes = [
+            *matrix.notes,
+            *([f"says nothing about {unknown(matrix):.0%} of the pairs"] * (unknown(matrix) > 0)),
+        ]
+        for note in notes if row.asked else ():
             say(f"{row.name}: {note}")
     _tell(measures, result, before)
 

@@ -31,6 +31,7 @@ peeking = "their_measures:Peeking"
 absent = "their_measures:Absent"
 hungry = "their_measures:Hungry"
 sly = "their_measures:Sly"
+silent = "their_measures:Silent"
 broken = "their_measures.nowhere:Missing"
 """
 MODULE = '''
@@ -81,6 +82,11 @@ class Average(Alphabet):
 class Peeking(Alphabet):
     def similarity(self, evidence):
         return SimilarityMatrix(evidence.languages, evidence.transfer().values)
+
+
+class Silent(Alphabet):
+    def similarity(self, evidence):
+        return SimilarityMatrix(evidence.languages, np.full((len(evidence.languages),) * 2, np.nan))
 
 
 class Absent(Alphabet):
@@ -179,6 +185,7 @@ def test_run_by_name_with_a_parameter(site: Path, tmp_path: Path) -> None:
         ("shy", "shy: three languages are too few"),
         ("absent", "absent: needs the package no-such-package, which is not installed"),
         ("hungry", "hungry: readings known here are"),
+        ("silent", "silent: it knows no pair of these languages"),
         ("broken", "cannot be loaded"),
     ],
 )
@@ -219,7 +226,7 @@ def test_all_measures_at_once_and_the_wrong_ones_harm_nobody(
     mistakes = {"wide", "endless", "crashing", "peeking", "hungry", "broken", "sly"}
     for name in mistakes:
         assert sum(line.startswith("error: ") and name in line for line in told.err.splitlines()) == 1, name
-    assert {name for name, record in found.items() if record["skipped"]} == {"shy", "absent", "combined"}
+    assert {name for name, record in found.items() if record["skipped"]} == {"shy", "absent", "silent", "combined"}
     assert found.keys() == set(entries("measures")[0]) - mistakes
     for name in ("gradsim", "tag", "magnitude", "embedding", "task-vector", "fisher", "topic", "typology"):
         assert found[name]["correlation"]["spearman"] is not None, name
