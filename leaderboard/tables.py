@@ -17,6 +17,8 @@ from leaderboard.records import GainIntervals, Interval, Record, Score
 CONTROLS = ("random", "same-script", "size", "source-quality", "family", "oracle")
 """Measures that are shown below the others, in this order. Built-in names cannot be taken by plugins."""
 
+PROFILES = 3  # size profiles of random groupings that get a row of their own
+
 _GAINS = ("random", "multilingual", "monolingual")
 _CORRELATIONS = ("per_target_spearman", "centred_per_target_spearman")
 
@@ -149,13 +151,19 @@ def _put(row: Row, key: str, interval: Interval) -> None:
 
 
 def _baseline_rows(records: Sequence[Record]) -> list[Row]:
-    """Random groupings, one row for each size profile that was drawn, then the other baselines."""
+    """Random groupings, one row for each size profile that was drawn (of many, their mean), then the others."""
     profiles: dict[tuple[int, ...], Record] = {}
     for record in records:
         if record.scores.random is not None:
             sizes = tuple(sorted(map(len, record.groups or []), reverse=True))
             profiles.setdefault(sizes, record)
     rows = []
+    if len(profiles) > PROFILES:
+        drawn = [record.scores.random.mean for record in profiles.values() if record.scores.random]
+        row = _row(records[0], "baseline", f"random groups (mean of {len(profiles)} size profiles)", None)
+        one = next(iter(profiles.values())).scores.grouped
+        rows.append(row | {"metric": one.metric if one else None, "score": fmean(drawn)})
+        profiles = {}
     for sizes, record in sorted(profiles.items(), reverse=True):
         random, grouped = record.scores.random, record.scores.grouped
         if random is not None:

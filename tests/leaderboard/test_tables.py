@@ -203,6 +203,28 @@ def test_the_parts_of_a_learned_measure_are_told_largest_first(make_record):
     )
 
 
+def test_many_size_profiles_make_one_row(make_record):
+    splits = [[1, 3], [2, 2], [1, 1, 2], [1, 1, 1, 1]]
+    codes = ["amh", "hau", "swa", "tso"]
+    records = []
+    for place, sizes in enumerate(splits):
+        ends = [sum(sizes[: at + 1]) for at in range(len(sizes))]
+        groups = [codes[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        scores = make_record().scores
+        drawn = scores.random.model_copy(update={"mean": 0.1 * place})
+        record = make_record(f"m{place}", groups=groups)
+        records.append(record.model_copy(update={"scores": scores.model_copy(update={"random": drawn})}))
+    assert [name for name in names(table(records[:3])) if "random" in name] == [
+        "random partitions (3+1)",
+        "random partitions (2+2)",
+        "random partitions (2+1+1)",
+    ]
+    (row,) = (row for row in table(records).rows if "random" in row["name"])
+    assert row["name"] == "random groups (mean of 4 size profiles)"
+    assert row["score"] == pytest.approx(0.15)
+    assert row["metric"] == "weighted_f1"
+
+
 def test_a_cover_is_told_as_such(make_record):
     groups = [["amh", "hau"], ["hau", "swa", "tso"]]
     cover = make_record(groups=groups, served={"amh": 0, "hau": 0, "swa": 1, "tso": 1})
