@@ -16,6 +16,7 @@ import numpy as np
 from benchmark.jobs import peak_memory_mb
 from benchmark.models import Model, pretrained
 from benchmark.provenance import numerics
+from benchmark.readings import VERSION
 from benchmark.seeds import derive, digest
 from benchmark.setup import SeedData, Setup
 from measures import MeasureError, Reading, ReadingResult
@@ -103,7 +104,7 @@ def _make(setup: Setup, key: str, kind: str, take: Callable[[], tuple[dict[str, 
 
 def _weights_key(setup: Setup, of: SeedData) -> str:
     jobs = [make(of, code).key for make in (setup.each, setup.again) for code in sorted(setup.sources)]
-    return digest(["weights", 1, [key for key in jobs if setup.store.has(key)]])
+    return digest(["weights", VERSION, [key for key in jobs if setup.store.has(key)]])
 
 
 def _weights(setup: Setup, of: SeedData) -> str:

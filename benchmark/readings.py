@@ -9,6 +9,7 @@ from benchmark.seeds import digest
 from measures.needs import Reading
 
 Params = tuple[tuple[str, str | int | float], ...]
+VERSION = 2  # raised whenever a change of ours changes what a reading holds
 REPEAT = ("repeat", 1)  # of a reading: of the language's second training, under another seed
 
 
@@ -24,7 +25,7 @@ class TracePlan:
     parallel: bool
 
     def key(self, training: str) -> str:
-        return f"{training}.reading.{digest(asdict(self))[:16]}"
+        return f"{training}.reading.{digest([VERSION, asdict(self)])[:16]}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class ModelPlan:
     sets: tuple[tuple[str, str], ...]
 
     def key(self, training: str) -> str:
-        return f"{training}.reading.{digest(asdict(self))[:16]}"
+        return f"{training}.reading.{digest([VERSION, asdict(self)])[:16]}"
 
 
 ReadingPlan = TracePlan | ModelPlan

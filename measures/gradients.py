@@ -20,9 +20,9 @@ class TracIn(GradientMeasure):
     (⟨g_s^a, g_t^b⟩ + ⟨g_s^b, g_t^a⟩)/2, as in ``gradsim``. Sampling noise does not bias the
     product of two languages; the diagonal is ‖ḡ_s‖² as published, which contains it.
 
-    ``blocks``: ``all``, ``embeddings``, ``body``, ``head``, ``layer.0``, ``layer.0-3``, joined
-    with ``+``. ``split``: probes on dev or train batches. NaN for a language whose gradient is
-    zero throughout, and for all where the learning rate is.
+    ``blocks``: ``all``, ``embeddings`` (of tokens), ``positions``, ``body``, ``head``, ``layer.0``,
+    ``layer.0-3``, joined with ``+``. ``split``: probes on dev or train batches. NaN for a language whose
+    gradient is zero throughout, and for all where the learning rate is.
     """
 
     name = "tracin"

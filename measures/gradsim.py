@@ -34,9 +34,9 @@ class GradSim(GradientMeasure):
     - ``mean-cosine``: the mean over probes of cos(ḡ_i, ḡ_j), the baseline of TAG (Fifty et al.,
       2021) and, as far as its text can be read, of GradSim (Wang et al., EMNLP 2023).
 
-    S_ii = 1; clipped to [-1, 1]. ``blocks``: ``all``, ``embeddings``, ``body``, ``head``,
-    ``layer.0``, ``layer.0-3``, joined with ``+``. ``split``: probes on dev or train batches.
-    A language without examples in that split has no gradient: NaN, coverage 0.
+    S_ii = 1; clipped to [-1, 1]. ``blocks``: ``all``, ``embeddings`` (of tokens), ``positions``, ``body``,
+    ``head``, ``layer.0``, ``layer.0-3``, joined with ``+``. ``split``: probes on dev or train batches. A
+    language without examples in that split has no gradient: NaN, coverage 0.
     """
 
     name = "gradsim"

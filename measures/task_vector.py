@@ -15,9 +15,9 @@ READING = Reading("each", "weights")
 class TaskVector(Measure):
     """Cosine of what two languages' own trainings add to the same initial weights.
 
-    cos(θ_s − θ_0, θ_t − θ_0), with θ_0 the untrained model and θ_l the model trained on l alone
-    (task vectors: Ilharco et al., ICLR 2023). ``blocks``: ``all``, ``embeddings``, ``body``, ``head``,
-    ``layer.0``, ``layer.0-3``, joined with ``+``; a view for each.
+    cos(θ_s − θ_0, θ_t − θ_0), with θ_0 the untrained model and θ_l the model trained on l alone (task
+    vectors: Ilharco et al., ICLR 2023). ``blocks``: ``all``, ``embeddings`` (of tokens), ``positions``,
+    ``body``, ``head``, ``layer.0``, ``layer.0-3``, joined with ``+``; a view for each.
 
     Yardstick: the cosine with the same language trained again under another seed from the same θ_0.
     A language without training examples has no task vector: NaN, coverage 0.

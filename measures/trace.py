@@ -176,13 +176,13 @@ def block_patterns(blocks: str) -> list[str]:
     """
     parts = [part.strip() for part in blocks.split("+")]
     for part in parts:
-        if part in ("all", "embeddings", "body", "head"):
+        if part in ("all", "embeddings", "positions", "body", "head"):
             continue
         layers = re.fullmatch(r"layer\.(\d+)(?:-(\d+))?", part)
         if not layers or (layers[2] and int(layers[2]) < int(layers[1])):
             raise MeasureError(
-                "blocks must be all, embeddings, body, head, layer.0, layer.0-3 or several joined with +, "
-                f"found {part!r}"
+                "blocks must be all, embeddings, positions, body, head, layer.0, layer.0-3 or several joined "
+                f"with +, found {part!r}"
             )
     return parts
 

@@ -72,24 +72,33 @@ def load_encoder(folder: Path) -> nn.Module:
     return encoder  # type: ignore[no-any-return]
 
 
-def block_of(parameter: str) -> str:
-    """The block (``embeddings``, ``layer.i``, ``head``) a parameter of a :class:`Classifier` belongs to."""
+def block_of(parameter: str, table: str = "") -> str:
+    """The block a parameter of a :class:`Classifier` belongs to.
+
+    ``embeddings`` is the ``table`` of token embeddings alone; ``positions`` the rest of that layer
+    (positions, token types, normalisation), which takes part in every text of every language, and has about
+    half of a small model's squared gradient; then ``layer.i``, and ``head``.
+    """
+    if parameter == table:
+        return "embeddings"
     layer = re.search(r"(?:^|[._])(?:layers?|h|blocks?)\.(\d+)\.", parameter)
     if layer:
         return f"layer.{layer[1]}"
-    return "embeddings" if "embed" in parameter or parameter.endswith("wte.weight") else "head"
+    return "positions" if "embed" in parameter or parameter.endswith("wpe.weight") else "head"
 
 
 def blocks(model: nn.Module) -> dict[str, list[str]]:
-    """Names of the trainable parameters by block: embeddings, the layers in order, head."""
+    """Names of the trainable parameters by block: embeddings, positions, the layers in order, head."""
+    tokens = model.encoder.get_input_embeddings().weight  # type: ignore[union-attr, operator]
+    table = next((name for name, parameter in model.named_parameters() if parameter is tokens), "")
     found: dict[str, list[str]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            found.setdefault(block_of(name), []).append(name)
+            found.setdefault(block_of(name, table), []).append(name)
 
     def rank(block: str) -> tuple[int, int]:
         if block.startswith("layer."):
-            return 1, int(block.removeprefix("layer."))
-        return (0, 0) if block == "embeddings" else (2, 0)
+            return 2, int(block.removeprefix("layer."))
+        return ("embeddings", "positions", "", "head").index(block), 0
 
     return dict(sorted(found.items(), key=lambda item: rank(item[0])))

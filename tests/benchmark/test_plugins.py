@@ -230,7 +230,9 @@ def test_all_measures_at_once_and_the_wrong_ones_harm_nobody(
     assert found.keys() == set(entries("measures")[0]) - mistakes
     for name in ("gradsim", "tag", "magnitude", "embedding", "task-vector", "fisher", "topic", "typology"):
         assert found[name]["correlation"]["spearman"] is not None, name
-    assert [*found["gradsim"]["similarity"]["views"]] == ["embeddings", "layer.0", "layer.1", "head"]
+    assert [*found["gradsim"]["similarity"]["views"]] == [
+        *("embeddings", "positions", "layer.0", "layer.1", "head")
+    ]
     assert set(found["task-vector"]["similarity"]["yardstick"]) == {"deu", "nld", "swe"}
 
 

@@ -366,25 +366,33 @@ def test_logits_are_the_head_on_the_mean_of_the_text_s_tokens(sets, fresh):
 @pytest.mark.parametrize(
     ("name", "block"),
     [
-        ("encoder.embeddings.word_embeddings.weight", "embeddings"),
-        ("encoder.embeddings.LayerNorm.bias", "embeddings"),
+        ("encoder.embeddings.LayerNorm.bias", "positions"),
+        ("encoder.embeddings.token_type_embeddings.weight", "positions"),
+        ("encoder.wpe.weight", "positions"),
         ("encoder.encoder.layer.0.attention.self.query.weight", "layer.0"),
         ("encoder.encoder.layer.11.output.dense.bias", "layer.11"),
         ("encoder.h.3.mlp.c_fc.weight", "layer.3"),
         ("encoder.layers.2.attn.Wqkv.weight", "layer.2"),
-        ("encoder.wte.weight", "embeddings"),
         ("head.weight", "head"),
     ],
 )
 def test_block_of(name, block):
-    assert block_of(name) == block
+    assert block_of(name, "encoder.embeddings.word_embeddings.weight") == block
+
+
+def test_embeddings_are_the_table_of_tokens_alone(fresh):
+    of = fresh()
+    table = "encoder.embeddings.word_embeddings.weight"
+    assert block_of(table, table) == "embeddings"
+    assert blocks(of)["embeddings"] == [table]
+    assert "encoder.embeddings.position_embeddings.weight" in blocks(of)["positions"]
 
 
 def test_blocks_cover_the_trainable_parameters_once(fresh):
     of = fresh()
     of.head.bias.requires_grad_(False)
     found = blocks(of)
-    assert list(found) == ["embeddings", "layer.0", "layer.1", "head"]
+    assert list(found) == ["embeddings", "positions", "layer.0", "layer.1", "head"]
     names = [name for part in found.values() for name in part]
     assert sorted(names) == sorted(name for name, p in of.named_parameters() if p.requires_grad)
 
@@ -426,10 +434,15 @@ def trace(sets, **changes):
     return GradientTrace(sets, **{**settings, **changes})
 
 
+BLOCKS = ["embeddings", "positions", "layer.0", "layer.1", "head"]
+
+
 def slow_block(name):
     if ".layer." in name:
         return f"layer.{name.split('.layer.')[1].split('.')[0]}"
-    return "embeddings" if ".embeddings." in name else "head"
+    if ".word_embeddings." in name:
+        return "embeddings"
+    return "positions" if ".embeddings." in name else "head"
 
 
 def slow_rows(of, sets, drawn):
@@ -465,9 +478,9 @@ def check_exact(sets, of, **changes):
             for parameter in of.parameters():
                 parameter.mul_(0.9)
     arrays, meta = taken.result()
-    names = ["embeddings", "layer.0", "layer.1", "head"]
+    names = BLOCKS
     assert meta["blocks"] == names
-    assert arrays["gram"].shape == (2, 4, 6, 6)
+    assert arrays["gram"].shape == (2, 5, 6, 6)
     assert arrays["gram"].dtype == np.float64
     for probe in range(2):
         for block, name in enumerate(names):
@@ -609,7 +622,7 @@ def test_sketches_are_unbiased(sets, fresh, monkeypatch, chunk, micro):
     of, twin = fresh(), trace(sets)
     drawn = {code: twin.draw(data) for code, data in sets.items()}
     rows = slow_rows(of, sets, drawn)
-    truth = np.stack([rows[block] @ rows[block].T for block in ("embeddings", "layer.0", "layer.1", "head")])
+    truth = np.stack([rows[block] @ rows[block].T for block in BLOCKS])
     repeats, buckets = (120, 64) if chunk > 1000 else (30, 64)
     found = []
     for repeat in range(repeats):
@@ -728,7 +741,7 @@ def test_probes_do_not_change_a_training(mixture, sets, fresh, hyper, budget):
     assert history.losses == without.losses
     arrays, meta = probe.result()
     assert meta["steps"] == sorted(probe.steps(18)) == [1, 5, 9, 12, 16]
-    assert arrays["gram"].shape[:2] == (5, 4)
+    assert arrays["gram"].shape[:2] == (5, 5)
     assert arrays["lr"].tolist() == [learning_rate(step, 18, hyper) for step in meta["steps"]]
     assert history.seconds > 0
 

@@ -45,7 +45,7 @@ def test_gram_against_whole_models(initial, files, monkeypatch, chunk):
     monkeypatch.setattr(weights, "CHUNK", chunk)
     blocks = model.blocks(initial)
     found = task_vectors(dict(initial.named_parameters()), files, blocks)
-    assert found.shape == (4, 5, 5)
+    assert found.shape == (5, 5, 5)
     assert found.dtype == np.float64
     for gram, names in zip(found, blocks.values(), strict=True):
         np.testing.assert_allclose(gram, literal(initial, files, names), rtol=1e-4)
@@ -68,4 +68,4 @@ def test_what_has_not_moved_is_zero(initial, files, tmp_path):
 
 
 def test_no_models(initial):
-    assert task_vectors(dict(initial.named_parameters()), [], model.blocks(initial)).shape == (4, 0, 0)
+    assert task_vectors(dict(initial.named_parameters()), [], model.blocks(initial)).shape == (5, 0, 0)
