@@ -33,7 +33,9 @@ from leaderboard.records import (
     Similarity,
     Transfer,
 )
-from leaderboard.statistics import correlations, item_interval, seed_interval
+from leaderboard.statistics import correlations, item_interval, reliability, seed_interval
+from measures import SimilarityMatrix
+from measures.trace import HALVES
 
 Draws = Mapping[str, Sequence[Grouping]]  # by structure
 
@@ -105,7 +107,7 @@ class RecordMaker:
             transfer=self.transfer,
             scores=scores,
             intervals=intervals,
-            correlation=None if row.matrix is None else self._correlation(row.matrix.values),
+            correlation=None if row.matrix is None else self._correlation(row.matrix),
             data=Data(
                 source=setup.source,
                 fingerprint=setup.data_fingerprint,
@@ -127,18 +129,20 @@ class RecordMaker:
             matrix=cells(matrix.values),
             coverage=None if matrix.coverage is None else cells(matrix.coverage),
             symmetric=row.measure.symmetric,
-            views={name: cells(view, digits=6) for name, view in matrix.views.items()} or None,
+            views={n: cells(view, digits=6) for n, view in matrix.views.items() if n not in HALVES} or None,
             yardstick=dict(matrix.yardstick) or None,
             contributions=dict(matrix.contributions) or None,
         )
 
-    def _correlation(self, values: NDArray[np.float64]) -> Correlation | None:
+    def _correlation(self, matrix: SimilarityMatrix) -> Correlation | None:
         if self.setup.source == "sample":
             return None
+        halves = [matrix.views[half] for half in HALVES if half in matrix.views]
         dev, test = self.systems.mean_transfer
         per_seed = [matrix for _, _, matrix in self.systems.per_seed]
         seed = derive(self.setup.seeds[0].seed, "resampling") % 2**32
-        return correlations(values, dev, test, per_seed, seed=seed)
+        found = correlations(matrix.values, dev, test, per_seed, seed=seed)
+        return found.model_copy(update={"reliability": reliability(*halves) if len(halves) == 2 else None})
 
     def _scores(self, row: Row) -> tuple[Scores, Intervals]:
         systems = self.systems

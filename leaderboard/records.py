@@ -103,6 +103,7 @@ class Correlation(_Part):
     ndcg_at_3: float | None
     regret_at_1: float | None
     noise_ceiling: float | None
+    reliability: float | None = None  # of S itself, where it comes from probes: odd against even ones
 
 
 class Recovery(_Part):

@@ -41,6 +41,7 @@ __all__ = [
     "per_target_spearman",
     "qap_p",
     "regret_at_1",
+    "reliability",
     "seed_interval",
 ]
 
@@ -66,6 +67,16 @@ def noise_ceiling(T_per_seed: Sequence[ArrayLike]) -> float | None:
     if r < 1e-12:  # negative, or zero but for rounding, which the root would magnify
         return 0.0
     return float(np.sqrt(m * r / (1 + (m - 1) * r)))
+
+
+def reliability(half: ArrayLike, other: ArrayLike) -> float | None:
+    """How far S would come out the same again: the Spearman correlation r of two matrices from half of the
+    evidence each, over the pairs known in both, stepped up to the whole, 2r/(1 + r) (Spearman–Brown).
+
+    0 where r is negative; None where a half is constant, or no pair is known in both.
+    """
+    r = matrix_spearman(half, other)
+    return None if r is None else max(0.0, 2 * r / (1 + r)) if r > -1 else 0.0
 
 
 def correlations(

@@ -32,6 +32,7 @@ COLUMNS = (
     *("random_percentile", "random_sd", "random_draws"),
     *(f"{name}{part}" for name in _CORRELATIONS for part in ("", "_ci95_low", "_ci95_high")),
     *("spearman", "pearson", "qap_p", "ndcg_at_3", "ndcg_at_3_chance", "regret_at_1", "noise_ceiling"),
+    "reliability",
     *("recovery_adjusted_rand", "mean_similarity", "yardstick"),
     *("access", "trainings", "seconds", "objective", "groups", "served", "collapsed", "skipped"),
 )
@@ -126,7 +127,16 @@ def _measure_row(record: Record) -> Row:
     if grouped is not None and random is not None:
         row |= {"random_percentile": random.percentile, "random_sd": random.sd, "random_draws": random.draws}
     found = record.correlation
-    for key in (*_CORRELATIONS, "spearman", "pearson", "qap_p", "ndcg_at_3", "regret_at_1", "noise_ceiling"):
+    for key in (
+        *_CORRELATIONS,
+        "spearman",
+        "pearson",
+        "qap_p",
+        "ndcg_at_3",
+        "regret_at_1",
+        "noise_ceiling",
+        "reliability",
+    ):
         row[key] = getattr(found, key)
     for key in _CORRELATIONS:
         _put(row, f"{key}_ci95", getattr(found, f"{key}_ci95"))

@@ -22,10 +22,10 @@ class Fisher(Measure):
     F_l = E_x E_{y∼p(y|x)} (∂ log p(y|x)/∂θ)² of the model trained on l, over its examples, averaged over
     the weights of each filter (an output row of a matrix, a token of an embedding table);
     S = cos(F_s/(F_s + F_t), F_t/(F_s + F_t)), element by element, filters where both are 0 left out: one
-    minus the distance of Task2Vec (Achille et al., ICCV 2019), from 0 to 1. ``blocks``: ``all``, ``embeddings`` (of tokens),
-    ``positions``, ``body``, ``head``, ``layer.0``, ``layer.0-3``, joined with ``+``; a view for each. A
-    token that one language alone has counts against the two: ``embeddings`` is much like vocabulary
-    overlap.
+    minus the distance of Task2Vec (Achille et al., ICCV 2019), from 0 to 1. ``blocks``: ``all``,
+    ``embeddings`` (of tokens), ``positions``, ``body``, ``head``, ``layer.0``, ``layer.0-3``, joined with
+    ``+``; a view for each. A token that one language alone has counts against the two: ``embeddings`` is
+    much like vocabulary overlap.
 
     Yardstick: the similarity to the same language trained again under another seed from the same start.
     A language without training examples has no model: NaN, coverage 0.

@@ -21,6 +21,7 @@ from measures.base import Evidence, Matrix, Measure, MeasureError, SimilarityMat
 from measures.needs import Needs, Reading, ReadingResult
 
 Gram = NDArray[np.float64]
+HALVES = ("odd probes", "even probes")
 PHASES = ("first third", "middle third", "last third")
 
 
@@ -44,13 +45,16 @@ class Trace:
         return cls(gram, arrays["loss"], arrays["lr"], bool(result.meta["parallel"]))
 
     def phases(self) -> dict[str, Trace]:
-        """Three phases of as equal length as can be; none of fewer than three probes."""
-        if len(self.lr) < len(PHASES):
-            return {}
-        parts = np.array_split(np.arange(len(self.lr)), len(PHASES))
+        """Three phases of as equal length as can be, and every other probe (whose agreement is the
+        reliability of the whole); none where there are too few probes for them."""
+        probes = np.arange(len(self.lr))
+        parts: dict[str, NDArray[np.int64]] = {}
+        if len(probes) >= len(PHASES):
+            parts |= zip(PHASES, np.array_split(probes, len(PHASES)), strict=True)
+        if len(probes) >= 2 * len(HALVES):
+            parts |= {name: probes[start::2] for start, name in enumerate(HALVES)}
         return {
-            name: Trace(self.gram[at], self.loss[at], self.lr[at], self.parallel)
-            for name, at in zip(PHASES, parts, strict=True)
+            name: Trace(self.gram[at], self.loss[at], self.lr[at], self.parallel) for name, at in parts.items()
         }
 
 

@@ -245,6 +245,16 @@ def test_the_view_of_a_phase_is_the_measure_on_its_probes(fake, cls, probes, cut
 
 
 @pytest.mark.parametrize("cls", MEASURES)
+@pytest.mark.parametrize("probes", [4, 5, 8])
+def test_every_other_probe_is_a_half(fake, cls, probes):
+    result, _ = trace(THREE, probes=probes)
+    found = measured(fake, cls(blocks="body"), THREE, result)
+    for start, name in enumerate(("odd probes", "even probes")):
+        alone = measured(fake, cls(blocks="body"), THREE, probes_of(result, slice(start, None, 2)))
+        np.testing.assert_array_equal(found.views[name], alone.values)
+
+
+@pytest.mark.parametrize("cls", MEASURES)
 @pytest.mark.parametrize("probes", [1, 2])
 def test_fewer_than_three_probes_have_no_phases(fake, cls, probes):
     result, _ = trace(THREE, probes=probes)
