@@ -76,8 +76,8 @@ def block_of(parameter: str, table: str = "") -> str:
     """The block a parameter of a :class:`Classifier` belongs to.
 
     ``embeddings`` is the ``table`` of token embeddings alone; ``positions`` the rest of that layer
-    (positions, token types, normalisation), which takes part in every text of every language, and has about
-    half of a small model's squared gradient; then ``layer.i``, and ``head``.
+    (positions, token types, normalisation), which takes part in every text of every language, and has half to
+    three quarters of a small model's squared gradient; then ``layer.i``, and ``head``.
     """
     if parameter == table:
         return "embeddings"
