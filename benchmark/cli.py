@@ -1,4 +1,4 @@
-"""The command line: run, list, show, check, leaderboard."""
+"""The command line: run, list, show, check, and those of :mod:`benchmark.commands`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmark.commands import compare, leaderboard, plot
 from benchmark.config import AUTO, PRESETS, RunConfig
 from benchmark.errors import UserError
 
@@ -327,18 +328,5 @@ def check(
     return print_check(name)
 
 
-@app.command()
-def leaderboard(
-    output: Annotated[Path, typer.Option(help="Folder with records.")] = Path("results"),
-) -> int:
-    """Rebuild leaderboard.md, .csv and .json from the records alone, and print the tables.
-
-    \b
-    Examples:
-      python -m benchmark leaderboard
-      python -m benchmark leaderboard --output shared-results
-    """
-    from benchmark.report import print_board
-
-    print_board(output)
-    return 0
+for _command in (leaderboard, plot, compare):
+    app.command()(_command)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from pathlib import Path
 from typing import Any, cast
 
 from benchmark.config import RunConfig
@@ -173,20 +172,3 @@ def print_check(spec: str) -> int:
         failed += finding.passed is False
     say(f"{spec}: {failed} failed" if failed else f"{spec}: nothing failed")
     return 1 if failed else 0
-
-
-def print_board(output: Path) -> None:
-    """Rebuild and print every table of a results folder."""
-    from leaderboard.board import NoRecordsError, rebuild
-
-    try:
-        board = rebuild(output)
-    except NoRecordsError as error:
-        raise UserError(str(error)) from error
-    except OSError as error:
-        raise UserError(
-            f"--output takes a folder that can be written, found {output}: {error.strerror}"
-        ) from error
-    for warning in board.warnings:
-        say(f"warning: {warning}")
-    print(board.plain(), end="")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmark.config import AUTO
 from benchmark.derived import derived_keys
 from benchmark.jobs import TrainJob
+from benchmark.obvious import obvious
 from benchmark.provenance import git_commit, versions
 from benchmark.rows import Row
 from benchmark.seeds import derive, digest
@@ -43,8 +44,11 @@ Draws = Mapping[str, Sequence[Grouping]]  # by structure
 class RecordMaker:
     """Makes the records of one run; what all of them share is computed once."""
 
-    def __init__(self, setup: Setup, systems: Systems, draws: Draws, command: str, started: str) -> None:
+    def __init__(
+        self, setup: Setup, systems: Systems, measures: Sequence[Row], draws: Draws, command: str, started: str
+    ) -> None:
         self.setup, self.systems, self.draws = setup, systems, draws
+        self.controls = obvious(measures, setup)
         self.provenance = Provenance(
             command=command,
             versions=versions(),
@@ -141,7 +145,7 @@ class RecordMaker:
         dev, test = self.systems.mean_transfer
         per_seed = [matrix for _, _, matrix in self.systems.per_seed]
         seed = derive(self.setup.seeds[0].seed, "resampling") % 2**32
-        found = correlations(matrix.values, dev, test, per_seed, seed=seed)
+        found = correlations(matrix.values, dev, test, per_seed, seed=seed, controls=self.controls)
         return found.model_copy(update={"reliability": reliability(*halves) if len(halves) == 2 else None})
 
     def _scores(self, row: Row) -> tuple[Scores, Intervals]:

@@ -59,7 +59,7 @@ def run(config: RunConfig) -> RunResult:
         group(measures, setup)
         draws = draw(measures, setup)
         _train("groups", plan(stage_two(setup, every_group(measures, draws)), setup.store), setup, result)
-    maker = RecordMaker(setup, systems, draws, config.command, started)
+    maker = RecordMaker(setup, systems, measures, draws, config.command, started)
     for row in measures:
         if row.matrix is None and not row.skipped:
             continue

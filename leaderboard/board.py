@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from leaderboard.files import replace_if_changed
-from leaderboard.formats import csv_text, json_text, markdown, plain
-from leaderboard.records import Record, RecordError, read
-from leaderboard.tables import Table, name, table
+from leaderboard.formats import csv_text, json_text, latex, markdown, plain
+from leaderboard.merge import merge
+from leaderboard.records import Record
+from leaderboard.tables import Table, table
+
+PAGE = "index.html"
 
 
 class NoRecordsError(Exception):
@@ -17,9 +21,10 @@ class NoRecordsError(Exception):
 
 @dataclass(frozen=True)
 class Board:
-    """What was found: tables, and a line for each file that was skipped."""
+    """What was found: tables, and a line for each file that was not taken as it is."""
 
     tables: list[Table]
+    records: list[list[Record]]  # of each table
     warnings: list[str]
 
     def plain(self) -> str:
@@ -29,39 +34,71 @@ class Board:
     def markdown(self) -> str:
         return "# Leaderboard\n\n" + "\n\n---\n\n".join(map(markdown, self.tables)) + "\n"
 
+    def latex(self) -> str:
+        """For a paper: floats to be included with ``\\input``."""
+        return "\n\n".join(map(latex, self.tables)) + "\n"
+
     def csv(self) -> str:
         return csv_text(self.tables)
 
     def json(self) -> str:
         return json_text(self.tables)
 
+    def page(self) -> str:
+        """One HTML file that needs nothing else."""
+        from leaderboard.page import page_html
 
-def rebuild(folder: Path) -> Board:
-    """Read ``<task>/<protocol_id>/*.json`` below ``folder`` and write leaderboard.md, .csv and .json there.
+        return page_html(self.records)
+
+    def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        """The files in ``folder`` that follow from the records, and what is in them."""
+        for suffix, text in (("md", self.markdown()), ("csv", self.csv()), ("json", self.json())):
+            yield folder / f"leaderboard.{suffix}", text
+        yield folder / PAGE, self.page()
+
+
+def rebuild(folder: Path, others: Sequence[Path] = ()) -> Board:
+    """Read ``<task>/<protocol_id>/*.json`` below ``folder`` and ``others``, and write leaderboard.md, .csv
+    and .json and index.html in ``folder``.
 
     The same records give the same bytes, and unchanged files are left alone. Files that are no
     records are skipped with a warning. NoRecordsError if nothing is left.
     """
-    board = collect(folder)
-    for suffix, text in (("md", board.markdown()), ("csv", board.csv()), ("json", board.json())):
-        replace_if_changed(folder / f"leaderboard.{suffix}", text)
+    board = collect(folder, others)
+    for path, text in board.files(folder):
+        replace_if_changed(path, text)
     return board
 
 
-def collect(folder: Path) -> Board:
+def collect(folder: Path, others: Sequence[Path] = ()) -> Board:
     """:func:`rebuild` without writing."""
-    protocols: dict[tuple[str, str], dict[str, Record]] = {}
-    warnings = []
-    for path in sorted(folder.glob("*/*/*.json")):
+    merged = merge([folder, *others])
+    if not merged.tables:
+        where = ", ".join(map(str, [folder, *others]))
+        unusable = merged.warnings
+        skipped = f", {len(unusable)} unusable: {unusable[0]}" if unusable else ""
+        raise NoRecordsError(f"{where}: expected records as <task>/<protocol>/*.json, found none{skipped}")
+    records = [list(merged.tables[key].values()) for key in sorted(merged.tables)]
+    return Board([table(one) for one in records], records, merged.warnings)
+
+
+def stale(folder: Path, board: Board) -> list[str]:
+    """A line for each file of ``folder`` that is not what follows from the records of ``board``.
+
+    The page, large as it is, need not be kept; if it is, it must follow too.
+    """
+    lines = []
+    for path, text in board.files(folder):
+        if path.name == PAGE and not path.exists():
+            continue
         try:
-            record = read(path)
-            measures = protocols.setdefault((record.task, record.protocol_id), {})
-            if name(record) in measures:
-                raise RecordError(f"{path}: a second record of {name(record)} under one protocol")
-            measures[name(record)] = record
-        except RecordError as error:
-            warnings.append(f"skipped {error}")
-    if not protocols:
-        skipped = f", {len(warnings)} unusable: {warnings[0]}" if warnings else ""
-        raise NoRecordsError(f"{folder}: expected records as <task>/<protocol>/*.json, found none{skipped}")
-    return Board([table(list(protocols[key].values())) for key in sorted(protocols)], warnings)
+            found = path.read_bytes().split(b"\n")
+        except OSError as error:
+            lines.append(f"{path}: expected the tables of the records, found {error.strerror or 'no file'}")
+            continue
+        expected = text.encode("utf-8").split(b"\n")
+        if found != expected:
+            places = (n for n, (a, b) in enumerate(zip(found, expected, strict=False), 1) if a != b)
+            first = next(places, min(len(found), len(expected)) + 1)
+            lines.append(f"{path}: does not follow from the records, first in line {first}")
+    return lines

@@ -1,10 +1,11 @@
-"""A table as plain text, Markdown, CSV and JSON."""
+"""A table as plain text, Markdown, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from leaderboard.tables import COLUMNS, Row, Table
@@ -39,6 +40,37 @@ def markdown(table: Table) -> str:
     return "\n\n".join(parts)
 
 
+def latex(table: Table) -> str:
+    """Floats for a paper, one below the other, for pdflatex with the packages booktabs and [T1]{fontenc}.
+
+    Worth, foresight and cost, each with the caption that says data, model, seeds and languages and the label
+    ``tab:<task>-<protocol>-worth`` (``-foresight``, ``-cost``). Names from outside cannot break the table, and
+    letters that pdflatex lacks stand as their code points.
+    """
+    known = [row for row in table.rows if row["per_target_spearman"] is not None]
+    worth = [header for header in _WORTH if header != "macro F1" or _has_macro(table)]
+    parts = [("worth", "What the grouping by each measure is worth", worth, table.rows)]
+    if known:
+        headers = ["measure", *_foresight(table)]
+        parts.append(("foresight", "How well each measure foretold transfer", headers, known))
+    measures = [row for row in table.rows if row["access"] is not None]
+    parts.append(("cost", "What each measure sees and costs", ["measure", *_COST], measures))
+    label = re.sub(r"[^A-Za-z0-9-]+", "-", f"{table.task}-{table.protocol_id}")
+    floats = []
+    for what, title, headers, rows in parts:
+        notes = table.notes if what == "worth" else []
+        floats += [
+            r"\begin{table*}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{_latex_escaped(f'{title}. {table.caption}')}}}",
+            rf"\label{{tab:{label}-{what}}}",
+            _latex_tabular(headers, rows),
+            *(rf"\par\smallskip\raggedright {_latex_escaped(note)}" for note in notes),
+            "\\end{table*}\n",
+        ]
+    return "\n".join(floats).rstrip("\n")
+
+
 def csv_text(tables: Iterable[Table]) -> str:
     """One line per row of every table under :data:`COLUMNS`, full precision, missing cells empty."""
     out = io.StringIO()
@@ -61,12 +93,8 @@ def json_text(tables: Iterable[Table]) -> str:
 
 def _foresight(table: Table) -> list[str]:
     """Columns that only some tables have come last."""
-    known = {key for row in table.rows for key in ("recovery_adjusted_rand", "yardstick") if row[key] is not None}
-    return [
-        *_FORESIGHT,
-        *(["recovery"] if "recovery_adjusted_rand" in known else []),
-        *(["alike / same"] if "yardstick" in known else []),
-    ]
+    known = {key for row in table.rows for key in _OPTIONAL.values() if row[key] is not None}
+    return [*_FORESIGHT, *(header for header, key in _OPTIONAL.items() if key in known)]
 
 
 def _has_macro(table: Table) -> bool:
@@ -88,6 +116,24 @@ def _one_line(text: str) -> str:
 def _escaped(text: str) -> str:
     text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
     return text.replace("`", "&#96;").replace("*", "&#42;")
+
+
+def _latex_tabular(headers: Sequence[str], rows: Iterable[Row]) -> str:
+    text = _tabulated(headers, rows, "latex_booktabs", _one_line)
+    text = _for_pdflatex(re.sub(r"(?<![\w-])-(?=\d)", "−", text))  # a minus sign, not a hyphen
+    return re.sub(r"(?m)^\s*([\[*])", r" {\1}", text)  # \\[ and \\* mean something: no row may begin so
+
+
+def _latex_escaped(text: str) -> str:
+    return _for_pdflatex("".join(_LATEX_SPECIAL.get(c, c) for c in _one_line(text)))
+
+
+def _for_pdflatex(text: str) -> str:
+    """What pdflatex cannot set, as commands; text whose special characters are escaped already."""
+    as_it_is = (c == "\n" or " " <= c <= "~" or "À" <= c <= "ſ" for c in text)
+    return "".join(
+        _LATEX_BEYOND.get(c, c if kept else f"[U+{ord(c):04X}]") for c, kept in zip(text, as_it_is, strict=True)
+    )
 
 
 def _number(value: float | None, form: str, scale: float = 1.0) -> str:
@@ -122,13 +168,44 @@ def _groups(row: Row) -> str:
     return " · ".join(map(" ".join, row["groups"])) if row["groups"] else MISSING
 
 
-def _spearman(row: Row) -> str:
-    p = row["qap_p"]
-    if p is None:
-        return _number(row["spearman"], "z.2f")
-    return f"{_number(row['spearman'], 'z.2f')} (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
+def _tested(key: str, p_key: str) -> Callable[[Row], str]:
+    """A coefficient with its p."""
+
+    def cell(row: Row) -> str:
+        p, value = row[p_key], _number(row[key], "z.2f")
+        return value if p is None else f"{value} (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
+
+    return cell
 
 
+# The same as tabulate's, for text outside the table.
+_LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "^": r"\^{}",
+    "~": r"\textasciitilde{}",
+    "\\": r"\textbackslash{}",
+    "<": r"\ensuremath{<}",
+    ">": r"\ensuremath{>}",
+}
+_LATEX_BEYOND = {
+    "–": "--",
+    "—": "---",
+    "ρ": r"\ensuremath{\rho}",
+    "†": r"\ensuremath{\dagger}",
+    "×": r"\ensuremath{\times}",
+    "·": r"\ensuremath{\cdot}",
+    "±": r"\ensuremath{\pm}",
+    "≤": r"\ensuremath{\leq}",
+    "≥": r"\ensuremath{\geq}",
+    "−": r"\ensuremath{-}",
+    "²": r"\ensuremath{^2}",
+    "→": r"\ensuremath{\rightarrow}",
+    "…": r"\dots{}",
+    "’": "'",
+    "‘": "`",
+    "“": "``",
+    "”": "''",
+    "\u00a0": "~",
+}
 _WORTH = [
     "measure",
     "score",
@@ -138,6 +215,13 @@ _WORTH = [
     "over monolingual",
 ]
 _FORESIGHT = ["ρ per target", "ρ per target, centred", "ρ matrix (QAP)", "NDCG@3", "regret@1"]
+_OPTIONAL = {  # columns of foresight that are shown where any row knows them
+    "regret@3": "regret_at_3",
+    "MRQAP β": "mrqap_p",
+    "reliability": "reliability",
+    "recovery": "recovery_adjusted_rand",
+    "alike / same": "yardstick",
+}
 _COST = ["access", "trainings", "seconds"]
 _CELLS: dict[str, Callable[[Row], str]] = {
     "measure": lambda row: str(row["name"]),
@@ -148,9 +232,12 @@ _CELLS: dict[str, Callable[[Row], str]] = {
     "over monolingual": _gain("monolingual"),
     "ρ per target": _correlation("per_target_spearman"),
     "ρ per target, centred": _correlation("centred_per_target_spearman"),
-    "ρ matrix (QAP)": _spearman,
+    "ρ matrix (QAP)": _tested("spearman", "qap_p"),
     "NDCG@3": lambda row: _number(row["ndcg_at_3"], "z.2f"),
     "regret@1": lambda row: _number(row["regret_at_1"], "z.1f", 100),
+    "regret@3": lambda row: _number(row["regret_at_3"], "z.1f", 100),
+    "MRQAP β": _tested("mrqap_coefficient", "mrqap_p"),
+    "reliability": lambda row: _number(row["reliability"], "z.2f"),
     "recovery": lambda row: _number(row["recovery_adjusted_rand"], "z.2f"),
     "alike / same": lambda row: (
         MISSING

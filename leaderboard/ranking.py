@@ -6,6 +6,8 @@ are the languages with a finite off-diagonal cell in their row of T; the others 
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -233,6 +235,21 @@ def regret_at_1(S: ArrayLike, T_dev: ArrayLike, T_test: ArrayLike) -> float | No
     Ties at the top, in S and in T_dev, count as their mean. Missing cells of S take the
     mid-rank. Targets with fewer than two candidates are dropped; None if no target remains.
     """
+    return regret_at_k(S, T_dev, T_test, 1)
+
+
+def regret_at_k(S: ArrayLike, T_dev: ArrayLike, T_test: ArrayLike, k: int) -> float | None:
+    """What is lost by trying only the k sources that S ranks first: T_test at the source that is
+    best by T_dev of all candidates less T_test at the one that is best by T_dev of these k,
+    averaged over targets, in the unit of T.
+
+    The k sources are tried as one would in practice, on dev: the best of them by test is not
+    known to whoever chooses. Nothing is lost with as many as there are candidates; k = 1 is
+    :func:`regret_at_1`. In expectation over ties, in S at the k-th place and in T_dev at the top;
+    missing cells and dropped targets as there.
+    """
+    if k < 1:
+        raise ValueError(f"k: expected at least 1, found {k}")
     similarity, transfer = prepared(S, T_test)
     dev = square(T_dev)
     known = cells(transfer) & cells(dev)
@@ -242,7 +259,28 @@ def regret_at_1(S: ArrayLike, T_dev: ArrayLike, T_test: ArrayLike) -> float | No
         if len(sources) < 2:
             continue
         test, by_dev = transfer[sources, t], dev[sources, t]
-        by_measure = deviations(similarity[sources, t])
         best = test[by_dev == by_dev.max()].mean()
-        values.append(float(best - test[by_measure == by_measure.max()].mean()))
+        values.append(float(best - _tried(deviations(similarity[sources, t]), by_dev, test, k)))
     return float(np.mean(values)) if values else None
+
+
+def _tried(by_measure: Vector, by_dev: Vector, test: Vector, k: int) -> float:
+    """Expected ``test`` at the best ``by_dev`` of the first k ``by_measure``, ties in both in random order."""
+    k = min(k, len(test))
+    last = np.sort(by_measure)[-k]
+    certain, tied = by_measure > last, by_measure == last
+    places = k - int(certain.sum())  # of the first k that the tied share: each subset is as likely
+    orders = comb(int(tied.sum()), places)
+    lower, expected = int(tied.sum()), 0.0
+    for level in np.unique(by_dev)[::-1]:  # the best by dev is here, and nothing above was drawn
+        here = by_dev == level
+        sure, maybe = test[here & certain], test[here & tied]
+        lower -= len(maybe)
+        for drawn in range(min(len(maybe), places) + 1):
+            if len(sure) + drawn:
+                ways = comb(len(maybe), drawn) * comb(lower, places - drawn)
+                mean = (sure.sum() + drawn * (maybe.mean() if drawn else 0.0)) / (len(sure) + drawn)
+                expected += ways / orders * mean
+        if len(sure):
+            break
+    return float(expected)

@@ -90,6 +90,15 @@ class Intervals(_Part):
     over_monolingual: GainIntervals = GainIntervals()
 
 
+class Beyond(_Part):
+    """MRQAP of ``leaderboard.mrqap``: what the measure knows of transfer beyond the controls."""
+
+    coefficient: float | None
+    p: float | None
+    controls: list[str]
+    dropped: dict[str, str]
+
+
 class Correlation(_Part):
     """How well the measure foretold transfer. See ``leaderboard.statistics`` for each definition."""
 
@@ -104,6 +113,10 @@ class Correlation(_Part):
     regret_at_1: float | None
     noise_ceiling: float | None
     reliability: float | None = None  # of S itself, where it comes from probes: odd against even ones
+    per_target_qap_p: float | None = None
+    centred_per_target_qap_p: float | None = None
+    regret_at_3: float | None = None
+    mrqap: Beyond | None = None
 
 
 class Recovery(_Part):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import permutations as all_orders
 from typing import Literal
 
 import numpy as np
@@ -29,30 +30,58 @@ _STATISTICS: dict[Statistic, Callable[[Matrix, Matrix], float | None]] = {
     "per-target": per_target_spearman,
 }
 _CELLS_AT_ONCE = 1_000_000  # bounds the memory of one batch of permutations
+_ENUMERATED = 7  # up to so many sources all permutations are tried: 5,040
 
 
 def qap_p(
-    S: ArrayLike, T: ArrayLike, permutations: int = 1999, seed: int = 0, statistic: Statistic = "spearman"
+    S: ArrayLike,
+    T: ArrayLike,
+    permutations: int = 1999,
+    seed: int = 0,
+    statistic: Statistic = "spearman",
+    centred: bool = False,
 ) -> float | None:
     """Two-sided p of the quadratic assignment procedure (Krackhardt 1988) for the matrix Spearman
-    or the per-target Spearman of S with T, both ``[source, target]``.
+    or the per-target Spearman of S with T, both ``[source, target]``, ``centred`` or not.
 
     Rows and columns of S are permuted together, p = (b + 1) / (m + 1) with b the permutations
     whose absolute statistic is at least the observed one. Only sources are permuted, among
-    themselves; target-only languages stay in place. For the centred per-target statistic hand
-    in centred matrices: centring commutes with the permutations. None where the statistic is.
+    themselves; target-only languages stay in place. With up to 7 sources every permutation is
+    tried and p is exact. Centring is done once: it commutes with permuting the sources. None
+    where the statistic is.
     """
-    similarity, transfer = prepared(S, T)
+    similarity, transfer = prepared(S, T, centred)
     observed = _STATISTICS[statistic](similarity, transfer)
     if observed is None:
         return None
-    sources = np.flatnonzero(cells(transfer).any(axis=1))
-    orders = np.tile(np.arange(len(transfer)), (permutations, 1))
-    rng = np.random.default_rng(seed)
-    orders[:, sources] = rng.permuted(np.tile(sources, (permutations, 1)), axis=1)
-    null = permuted_statistics(similarity, transfer, orders, statistic)
-    beyond = int(np.sum(np.abs(null) >= abs(observed) - 1e-12))
-    return (beyond + 1) / (permutations + 1)
+    null = permuted_statistics(similarity, transfer, source_orders(transfer, permutations, seed), statistic)
+    return permutation_p(abs(observed), np.abs(null))
+
+
+def source_orders(T: Matrix, permutations: int, seed: int) -> Permutations:
+    """Permutations ``[m, n]`` of the languages that move only the sources of ``T``: all but the
+    identity where there are at most 7 sources, otherwise ``permutations`` random ones.
+    """
+    sources = np.flatnonzero(cells(T).any(axis=1))
+    if len(sources) <= _ENUMERATED:
+        moved = np.array(list(all_orders(sources)), dtype=np.int64)[1:]
+    else:
+        moved = np.random.default_rng(seed).permuted(np.tile(sources, (permutations, 1)), axis=1)
+    orders = np.tile(np.arange(len(T)), (len(moved), 1))
+    orders[:, sources] = moved
+    return orders
+
+
+def permutation_p(observed: float, null: Vector) -> float:
+    """(b + 1) / (m + 1), with b of the m values at least ``observed`` but for rounding."""
+    return (int(np.sum(null >= observed - 1e-12)) + 1) / (len(null) + 1)
+
+
+def batches(orders: Permutations) -> Iterator[Permutations]:
+    """``orders`` in parts whose permuted matrices fit in memory together."""
+    rows = max(1, _CELLS_AT_ONCE // max(1, orders.shape[1] ** 2))
+    for start in range(0, len(orders), rows):
+        yield orders[start : start + rows]
 
 
 def permuted_statistics(S: Matrix, T: Matrix, orders: Permutations, statistic: Statistic) -> Vector:
@@ -65,23 +94,37 @@ def permuted_statistics(S: Matrix, T: Matrix, orders: Permutations, statistic: S
     expected = ~np.eye(n, dtype=bool)
     expected[~known.any(axis=1)] = False
     complete = np.array_equal(known, expected)
-    if statistic == "spearman":
-        complete = complete and bool(np.isfinite(S[expected]).all())
-    if not complete:  # which cells are compared changes with p, and all ranks with it
-        function = _STATISTICS[statistic]
-        return np.array([function(S[np.ix_(p, p)], T) or 0.0 for p in orders])
-    scores = _standard_ranks(S, known, statistic)
+    if statistic == "spearman" and not (complete and np.isfinite(S[expected]).all()):
+        # which cells are compared changes with p, and all ranks with it
+        return np.array([matrix_spearman(S[np.ix_(p, p)], T) or 0.0 for p in orders])
     truth = _standard_ranks(T, known, statistic)
     if statistic == "per-target":
         truth /= max(1, int(truth.any(axis=0).sum()))  # the mean over the targets that are kept
-    flat, weights = scores.ravel(), truth.ravel()
-    batch = max(1, _CELLS_AT_ONCE // max(1, n * n))
     parts = [np.zeros(0)]
-    for start in range(0, len(orders), batch):
-        p = orders[start : start + batch]
+    if not complete:
+        return np.concatenate(parts + [_ranked_anew(S, truth, known, p) for p in batches(orders)])
+    flat, weights = _standard_ranks(S, known, statistic).ravel(), truth.ravel()
+    for p in batches(orders):
         index = (p[:, :, None] * n + p[:, None, :]).reshape(len(p), -1)
         parts.append(flat[index] @ weights)
     return np.concatenate(parts)
+
+
+def _ranked_anew(S: Matrix, truth: Matrix, known: NDArray[np.bool_], orders: Permutations) -> Vector:
+    """The per-target statistic where T has gaps, which leave out other cells of S under each permutation."""
+    from scipy.stats import rankdata
+
+    total = np.zeros(len(orders))
+    for t in np.flatnonzero(truth.any(axis=0)):
+        sources = np.flatnonzero(known[:, t])
+        x = S[orders[:, sources], orders[:, [t]]]
+        missing = np.isnan(x)
+        ranks = rankdata(np.where(missing, np.inf, x), axis=1)  # the missing ones above all others
+        ranks -= ((~missing).sum(axis=1, keepdims=True) + 1) / 2
+        ranks[missing] = 0.0
+        norm = np.linalg.norm(ranks, axis=1)
+        total += ranks @ truth[sources, t] / np.where(norm > 0, norm, 1.0)
+    return total
 
 
 def _standard_ranks(M: Matrix, known: NDArray[np.bool_], statistic: Statistic) -> Matrix:

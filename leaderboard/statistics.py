@@ -7,12 +7,13 @@ diagonals ignored, NaN missing; languages whose row of T is missing are targets 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from leaderboard.mrqap import mrqap
 from leaderboard.ranking import (
     cells,
     centre,
@@ -23,9 +24,10 @@ from leaderboard.ranking import (
     pearson,
     per_target_spearman,
     regret_at_1,
+    regret_at_k,
     square,
 )
-from leaderboard.records import Correlation
+from leaderboard.records import Beyond, Correlation
 from leaderboard.resampling import item_interval, node_bootstrap_interval, qap_p, seed_interval
 
 __all__ = [
@@ -86,15 +88,30 @@ def correlations(
     T_test_per_seed: Sequence[ArrayLike],
     *,
     seed: int,
+    controls: Mapping[str, ArrayLike] | None = None,
     draws: int = 1000,
     permutations: int = 1999,
 ) -> Correlation:
     """Everything a record says about S against transfer; each number finite or None.
 
     All statistics are against ``T_test``; ``T_dev`` only chooses the reference source of
-    regret@1. ``qap_p`` belongs to the matrix Spearman. ``seed`` drives bootstrap and QAP.
+    regret. ``qap_p`` belongs to the matrix Spearman. ``controls``: matrices of the obvious, for
+    MRQAP. ``seed`` drives bootstrap and permutations.
     """
+    raw, centred = (
+        qap_p(S, T_test, permutations, seed, statistic="per-target", centred=one) for one in (False, True)
+    )
+    beyond = mrqap(S, T_test, controls or {}, permutations=permutations, seed=seed)
     return Correlation(
+        per_target_qap_p=raw,
+        centred_per_target_qap_p=centred,
+        regret_at_3=regret_at_k(S, T_dev, T_test, 3),
+        mrqap=Beyond(
+            coefficient=beyond.coefficient,
+            p=beyond.p,
+            controls=list(beyond.controls),
+            dropped=dict(beyond.dropped),
+        ),
         per_target_spearman=per_target_spearman(S, T_test),
         per_target_spearman_ci95=node_bootstrap_interval(S, T_test, False, draws, seed),
         centred_per_target_spearman=per_target_spearman(S, T_test, centred=True),

@@ -20,6 +20,11 @@ CONTROLS = ("random", "same-script", "size", "source-quality", "family", "oracle
 PROFILES = 3  # size profiles of random groupings that get a row of their own
 
 _GAINS = ("random", "multilingual", "monolingual")
+_STATISTICS = (
+    *("per_target_spearman", "centred_per_target_spearman", "spearman", "pearson", "qap_p"),
+    *("ndcg_at_3", "regret_at_1", "regret_at_3", "noise_ceiling", "reliability"),
+    *("per_target_qap_p", "centred_per_target_qap_p"),
+)
 _CORRELATIONS = ("per_target_spearman", "centred_per_target_spearman")
 
 COLUMNS = (
@@ -32,7 +37,8 @@ COLUMNS = (
     *("random_percentile", "random_sd", "random_draws"),
     *(f"{name}{part}" for name in _CORRELATIONS for part in ("", "_ci95_low", "_ci95_high")),
     *("spearman", "pearson", "qap_p", "ndcg_at_3", "ndcg_at_3_chance", "regret_at_1", "noise_ceiling"),
-    "reliability",
+    *("regret_at_3", "reliability", "per_target_qap_p", "centred_per_target_qap_p"),
+    *("mrqap_coefficient", "mrqap_p"),
     *("recovery_adjusted_rand", "mean_similarity", "yardstick"),
     *("access", "trainings", "seconds", "objective", "groups", "served", "collapsed", "skipped"),
 )
@@ -127,17 +133,10 @@ def _measure_row(record: Record) -> Row:
     if grouped is not None and random is not None:
         row |= {"random_percentile": random.percentile, "random_sd": random.sd, "random_draws": random.draws}
     found = record.correlation
-    for key in (
-        *_CORRELATIONS,
-        "spearman",
-        "pearson",
-        "qap_p",
-        "ndcg_at_3",
-        "regret_at_1",
-        "noise_ceiling",
-        "reliability",
-    ):
+    for key in _STATISTICS:
         row[key] = getattr(found, key)
+    if found.mrqap is not None:
+        row |= {"mrqap_coefficient": found.mrqap.coefficient, "mrqap_p": found.mrqap.p}
     for key in _CORRELATIONS:
         _put(row, f"{key}_ci95", getattr(found, f"{key}_ci95"))
     row["ndcg_at_3_chance"] = _chance(record)
@@ -248,6 +247,11 @@ def _caption(records: Sequence[Record]) -> str:
     return " · ".join(parts) + f" · protocol {record.protocol_id}"
 
 
+def _controls(record: Record) -> list[str]:
+    beyond = record.correlation.mrqap if record.correlation else None
+    return beyond.controls if beyond else []
+
+
 def _notes(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
     notes = []
     notes += [f"Skipped: {record.skipped}" for record in records if record.skipped]
@@ -261,6 +265,14 @@ def _notes(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
             "Scores ×100; gains and regret in points; [ ] are 95 % intervals: of gains over test items, of "
             "correlations over languages. The percentile is the share of random partitions that are beaten."
         )
+    controls = sorted({name for one in records for name in _controls(one)})
+    if controls:
+        notes.append(
+            f"MRQAP β: what the measure knows of transfer beyond {', '.join(controls)}, source and target; in "
+            "standard deviations of ranks, p by permuting languages."
+        )
+    if any(row["reliability"] is not None for row in rows):
+        notes.append("Reliability: agreement of the measure's odd and even probes, stepped up to all of them.")
     if any(row["recovery_adjusted_rand"] is not None for row in rows):
         notes.append(
             "Recovery: adjusted Rand index of a partition into as many groups as there are planted families."

@@ -139,7 +139,7 @@ def test_show_tells_what_something_is(name: str, capsys: pytest.CaptureFixture[s
 
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("run", "list", "show", "check", "leaderboard"):
+    for name in ("run", "list", "show", "check", "leaderboard", "plot", "compare"):
         command([name, "--help"])
         assert f"python -m benchmark {name}" in capsys.readouterr().out
 

@@ -17,7 +17,10 @@ ALLOWED = {
     "leaderboard": ("leaderboard", "tasks.languages"),
     "benchmark": ROOMS,
 }
-HEAVY = ("torch", "transformers", "datasets", "sklearn", "scipy", "sentence_transformers")
+HEAVY = (
+    *("torch", "transformers", "datasets", "sklearn", "scipy", "sentence_transformers"),
+    *("matplotlib", "plotly"),
+)
 
 
 def modules(room):

@@ -15,9 +15,8 @@ from leaderboard.recovery import adjusted_rand
 
 def test_gradients_of_token_embeddings_find_what_overlap_cannot(tmp_path):
     measures = ("gradsim[blocks=embeddings]", "overlap", "random")
-    setup = prepare(
-        RunConfig(measures, "planted[setting=lexical-trap]", epochs=3, probe_share=0.5, device="cpu", cache=tmp_path)
-    )
+    task = "planted[setting=lexical-trap]"
+    setup = prepare(RunConfig(measures, task, epochs=3, probe_share=0.5, device="cpu", cache=tmp_path))
     materialise(setup)
     [of] = setup.seeds
     found = {row.called: row for row in rows(measures)[0] if row.asked}

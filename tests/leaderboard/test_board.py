@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from leaderboard.board import NoRecordsError, rebuild
+from leaderboard.board import NoRecordsError, collect, rebuild, stale
 from leaderboard.records import path_for, write
 
-FILES = ["leaderboard.csv", "leaderboard.json", "leaderboard.md"]
+FILES = ["index.html", *(f"leaderboard.{suffix}" for suffix in ("csv", "json", "md"))]
 
 
 def put(folder, *records):
@@ -60,17 +60,18 @@ def test_what_is_no_record_is_skipped_with_a_line(make_record, tmp_path):
     put(tmp_path, make_record("a"))
     folder = tmp_path / "afrisenti" / "p1"
     good = next(folder.iterdir())
-    (folder / "copy.json").write_bytes(good.read_bytes())
+    (folder / "copy.json").write_bytes(good.read_bytes())  # says nothing new
     (folder / "cut.json").write_text(good.read_text()[:100])
     (folder / "foreign.json").write_text('{"a": 1}')
     (folder / "later.json").write_text('{"schema_version": 9}')
     (folder / "folder.json").mkdir()
     (folder / "notes.txt").write_text("hello")
     board = rebuild(tmp_path)
-    assert len(board.warnings) == 5
-    for warning, part in zip(board.warnings, ("copy", "cut", "folder", "foreign", "later"), strict=True):
-        assert f"{part}.json" in warning or part == "copy"
+    assert len(board.warnings) == 4
+    for warning, part in zip(board.warnings, ("cut", "folder", "foreign", "later"), strict=True):
+        assert f"{part}.json" in warning
         assert "\n" not in warning
+    assert "expected 1, found 9" in board.warnings[-1]
     assert len([row for row in board.tables[0].rows if row["kind"] == "measure"]) == 1
 
 
@@ -83,3 +84,42 @@ def test_a_folder_without_records(tmp_path):
     with pytest.raises(NoRecordsError, match="1 unusable"):
         rebuild(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t"]
+
+
+def test_several_folders_make_one_board_written_in_the_first(make_record, tmp_path):
+    ours, theirs, all_in_one = tmp_path / "ours", tmp_path / "theirs", tmp_path / "all"
+    put(ours, make_record("a"))
+    put(theirs, make_record("b", 0.7), make_record("a"), make_record("a", task="t"))
+    put(all_in_one, make_record("a"), make_record("b", 0.7), make_record("a", task="t"))
+    rebuild(all_in_one)
+    board = rebuild(ours, [theirs])
+    assert board.warnings == []
+    assert contents(ours) == contents(all_in_one)
+    assert sorted(p.name for p in theirs.iterdir()) == ["afrisenti", "t"]
+    assert rebuild(tmp_path / "new", [theirs, ours]).tables == board.tables
+    assert contents(tmp_path / "new") == contents(ours)
+
+
+def test_stale_tables_are_found_and_nothing_is_written(make_record, tmp_path):
+    put(tmp_path, make_record("a"))
+    rebuild(tmp_path)
+    before = contents(tmp_path)
+    assert stale(tmp_path, collect(tmp_path)) == []
+    put(tmp_path, make_record("a", 0.61))
+    lines = stale(tmp_path, collect(tmp_path))
+    assert [line.split(":")[0].rsplit("/")[-1] for line in lines] == [
+        *(f"leaderboard.{s}" for s in ("md", "csv", "json")),
+        "index.html",
+    ]
+    assert "first in line 2" in lines[1]
+    assert contents(tmp_path) == before
+    put(tmp_path, make_record("a"))
+    table = tmp_path / "leaderboard.md"
+    for spoilt in (before["leaderboard.md"].replace(b"\n", b"\r\n"), before["leaderboard.md"] + b"\n", b""):
+        table.write_bytes(spoilt)
+        (line,) = stale(tmp_path, collect(tmp_path))
+        assert "leaderboard.md: does not follow" in line
+    (tmp_path / "index.html").unlink()  # the page need not be kept
+    table.unlink()
+    (line,) = stale(tmp_path, collect(tmp_path))
+    assert "No such file" in line

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import ndcg_score
 
+from leaderboard.ranking import deviations, regret_at_k
 from leaderboard.statistics import (
     centre,
     correlations,
@@ -231,6 +232,63 @@ def test_regret_by_hand():
     assert regret_at_1(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2))) is None
 
 
+def brute_force_regret(S, T_dev, T_test, k):
+    """Every order of ties in S and in T_dev, spelled out."""
+    values = []
+    for t in range(len(T_test)):
+        known = np.isfinite(T_test[:, t]) & np.isfinite(T_dev[:, t])
+        sources = [s for s in np.flatnonzero(known) if s != t]
+        if len(sources) < 2:
+            continue
+        by_measure = [deviations(S[sources, t])[i] for i in range(len(sources))]  # missing: the mid-rank
+        dev, test = T_dev[sources, t], T_test[sources, t]
+
+        def kept(tried, dev=dev, test=test):
+            best = [i for i in tried if dev[i] == max(dev[j] for j in tried)]
+            return np.mean([test[i] for i in best])
+
+        orders = [
+            p
+            for p in permutations(range(len(sources)))
+            if all(by_measure[p[i]] >= by_measure[p[i + 1]] for i in range(len(p) - 1))
+        ]
+        values.append(kept(range(len(sources))) - np.mean([kept(p[:k]) for p in orders]))
+    return np.mean(values) if values else None
+
+
+@given(SEEDS, st.integers(2, 6), st.integers(1, 5), st.sampled_from([2, 3, None]), st.sampled_from([0.0, 0.2]))
+@settings(max_examples=60, deadline=None)
+def test_regret_is_the_mean_over_all_orders_of_ties(seed, n, k, levels, missing):
+    S, T = random_case(seed, n, missing, seed % 2, levels)
+    T_dev = random_case(seed + 1, n, levels=levels)[0]
+    S[~(np.isfinite(T) & ~np.eye(n, dtype=bool)).any(axis=1)] = np.nan  # no sources
+    expected = brute_force_regret(S, T_dev, T, k)
+    expected = None if expected is None else pytest.approx(expected, abs=1e-12)
+    assert regret_at_k(S, T_dev, T, k) == expected
+    if k == 1:
+        assert regret_at_1(S, T_dev, T) == expected
+
+
+def test_regret_of_several_tries_by_hand():
+    # One target, four sources. Dev would choose the last of all; by S it is the third to be tried.
+    S, T_dev, T_test = np.full((3, 5, 5), np.nan)
+    S[:4, 4], T_dev[:4, 4], T_test[:4, 4] = [4, 3, 1, 2], [0.1, 0.2, 0.3, 0.4], [0.5, 0.7, 0.9, 0.6]
+    assert regret_at_k(S, T_dev, T_test, 1) == pytest.approx(0.6 - 0.5)
+    assert regret_at_k(S, T_dev, T_test, 2) == pytest.approx(0.6 - 0.7)  # below 0: dev misleads
+    assert regret_at_k(S, T_dev, T_test, 3) == 0.0
+    assert regret_at_k(S, T_dev, T_test, 9) == 0.0
+    assert regret_at_k(np.full((5, 5), np.nan), T_dev, T_test, 4) == 0.0
+    with pytest.raises(ValueError, match="at least 1, found 0"):
+        regret_at_k(S, T_dev, T_test, 0)
+
+
+def test_more_tries_lose_less_where_dev_is_test():
+    S, T = random_case(3, 9)
+    regrets = [regret_at_k(S, T, T, k) for k in range(1, 9)]
+    assert regrets == sorted(regrets, reverse=True)
+    assert regrets[0] > regrets[2] > regrets[-1] == 0
+
+
 def test_noise_ceiling():
     rng = np.random.default_rng(4)
     T = rng.normal(size=(8, 8))
@@ -252,6 +310,7 @@ POINT = [
     ndcg_at_k,
     lambda S, T: regret_at_1(S, T, np.where(np.isnan(T), T, np.sin(T))),
     lambda S, T: noise_ceiling([S, T]),
+    lambda S, T: regret_at_k(S, T, np.where(np.isnan(T), T, np.sin(T)), 3),
 ]
 
 
@@ -270,7 +329,7 @@ def test_renaming_languages_changes_no_statistic(seed, n, missing, targets_only,
 @settings(max_examples=40, deadline=None)
 def test_monotone_transforms_of_s_change_no_rank_statistic(seed, n, missing, levels):
     S, T = random_case(seed, n, missing, levels=levels)
-    for statistic in (POINT[0], POINT[2], POINT[4], POINT[5]):
+    for statistic in (POINT[0], POINT[2], POINT[4], POINT[5], POINT[7]):
         assert statistic(np.exp(S) * 5 - 2, T) == statistic(S, T)
 
 
@@ -285,6 +344,9 @@ def test_correlations_are_finite_or_none_and_deterministic(seed, n, missing, lev
 
     assert once() == once()
     for name, value in once():  # the model refuses what is not finite
-        low, high = (-1, 1) if name != "regret_at_1" else (-np.inf, np.inf)
+        if name == "mrqap":
+            assert value.p is None or 0 < value.p <= 1
+            continue
+        low, high = (-1, 1) if not name.startswith("regret") else (-np.inf, np.inf)
         for number in value if isinstance(value, tuple) else [value]:
             assert number is None or low <= number <= high

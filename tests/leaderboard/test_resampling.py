@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 from sklearn.metrics import accuracy_score, f1_score
 
+from leaderboard import resampling
 from leaderboard.ranking import prepared, weighted_per_target
 from leaderboard.resampling import permuted_statistics
 from leaderboard.statistics import (
@@ -57,16 +58,36 @@ def test_fast_permutations_agree_with_permuting_the_matrix(statistic, missing, h
 
 @pytest.mark.parametrize("statistic", STATISTICS)
 @pytest.mark.parametrize("targets_only", [0, 1])
-def test_qap_p_approaches_the_enumerated_p(statistic, targets_only):
-    S, T = case(4, 6, targets_only=targets_only, related=0.3)
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("missing", [0.0, 0.15])
+def test_qap_p_is_the_enumerated_p(statistic, targets_only, centred, missing, monkeypatch):
+    S, T = case(4, 6, missing, targets_only, related=0.3, levels=3)
+    if missing:
+        T[0, 3] = np.nan
     trainable = 6 - targets_only
     orders = [[*p, *range(trainable, 6)] for p in permutations(range(trainable))]
-    null = np.array([STATISTICS[statistic](S[np.ix_(p, p)], T) for p in orders])
+    pairs = [prepared(S[np.ix_(p, p)], T, centred) for p in orders]
+    null = np.array([STATISTICS[statistic](*pair) or 0.0 for pair in pairs])
     exact = np.mean(np.abs(null) >= abs(null[0]) - 1e-12)
     assert 0.01 < exact < 0.95
-    m = 20_000
-    found = qap_p(S, T, m, seed=1, statistic=statistic)
+    assert qap_p(S, T, statistic=statistic, centred=centred) == pytest.approx(exact)
+    monkeypatch.setattr(resampling, "_ENUMERATED", 0)
+    m = 3_000
+    found = qap_p(S, T, m, seed=1, statistic=statistic, centred=centred)
+    assert found != exact
     assert abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / m) + 1 / m
+
+
+def test_up_to_seven_sources_every_permutation_is_tried_once():
+    for n, m in ((2, 1), (3, 5), (7, 5039), (8, 30)):
+        T = np.random.default_rng(0).normal(size=(n + 1, n + 1))
+        T[1] = np.nan  # a target only
+        orders = resampling.source_orders(T, 30, 0)
+        assert orders.shape == (m, n + 1)
+        assert (orders[:, 1] == 1).all()
+        assert (np.sort(orders, axis=1) == np.arange(n + 1)).all()
+        assert n == 8 or len(np.unique(orders, axis=0)) == m
+        assert n == 8 or (orders != np.arange(n + 1)).any(axis=1).all()
 
 
 def test_qap_p_agrees_with_scikit_bios_mantel():
@@ -92,8 +113,11 @@ def test_qap_p_edges():
     assert qap_p(S, T, 199, seed=4) == qap_p(S, T, 199, seed=4)
 
 
-def test_qap_p_is_uniform_without_relation():
-    ps = [qap_p(*case(seed, 7, related=0.0), 99, seed) for seed in range(300)]
+@pytest.mark.parametrize(
+    ("statistic", "centred"), [("spearman", False), ("per-target", False), ("per-target", True)]
+)
+def test_qap_p_is_uniform_without_relation(statistic, centred):
+    ps = [qap_p(*case(seed, 8, related=0.0), 99, seed, statistic, centred) for seed in range(300)]
     assert abs(np.mean(np.array(ps) <= 0.1) - 0.1) < 0.06
     assert abs(np.mean(ps) - 0.5) < 0.07
 

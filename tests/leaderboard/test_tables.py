@@ -232,3 +232,13 @@ def test_a_cover_is_told_as_such(make_record):
     assert "random covers" in names(found)
     served = next(csv.DictReader(io.StringIO(csv_text([found]))))["served"]
     assert served == "amh:0 hau:0 swa:1 tso:1"
+
+
+def test_what_a_measure_knows_beyond_the_obvious_stands_in_its_row(make_record):
+    known = make_record().correlation.model_dump()
+    beyond = {"coefficient": 0.25, "p": 0.03, "controls": ["script"], "dropped": {"sizes": "constant"}}
+    more = {"mrqap": beyond, "per_target_qap_p": 0.02, "centred_per_target_qap_p": 0.04, "regret_at_3": 0.01}
+    row = table([make_record(correlation=known | more)]).rows[0]
+    assert (row["mrqap_coefficient"], row["mrqap_p"]) == (0.25, 0.03)
+    assert (row["per_target_qap_p"], row["centred_per_target_qap_p"], row["regret_at_3"]) == (0.02, 0.04, 0.01)
+    assert table([make_record()]).rows[0]["mrqap_p"] is None
