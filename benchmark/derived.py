@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from benchmark.jobs import peak_memory_mb
 from benchmark.models import Model, pretrained
 from benchmark.provenance import numerics
-from benchmark.readings import VERSION
+from benchmark.readings import VERSION, load, save
 from benchmark.seeds import derive, digest
 from benchmark.setup import SeedData, Setup
 from measures import MeasureError, Reading, ReadingResult
@@ -31,9 +27,9 @@ def read(setup: Setup, of: SeedData, reading: Reading, code: str | None) -> Read
         MeasureError: the training or the reading has failed, or the language has none.
     """
     if reading.kind == "weights":
-        return _open(setup, _weights(setup, of))
+        return load(setup.store.path(_weights(setup, of)))
     if "model" in dict(reading.params):
-        return _open(setup, _sentence_vectors(setup, of, str(dict(reading.params)["model"])))
+        return load(setup.store.path(_sentence_vectors(setup, of, str(dict(reading.params)["model"]))))
     if (reading.of == "each") != (code is not None):
         raise MeasureError(
             f"{reading.kind} of {reading.of} is read {'by' if code is None else 'without a'} language"
@@ -44,7 +40,7 @@ def read(setup: Setup, of: SeedData, reading: Reading, code: str | None) -> Read
     key = job.readings[0].key(job.key)
     if not setup.store.has(key):
         raise MeasureError(f"the {job.label} training, or the reading of its {reading.kind}, has failed")
-    return _open(setup, key)
+    return load(setup.store.path(key))
 
 
 @functools.cache
@@ -71,12 +67,6 @@ def derived_keys(setup: Setup, of: SeedData, reading: Reading) -> list[str]:
     return []
 
 
-def _open(setup: Setup, key: str) -> ReadingResult:
-    folder = setup.store.path(key)
-    arrays = {path.stem: np.load(path) for path in folder.glob("*.npy")}
-    return ReadingResult(arrays, json.loads((folder / "meta.json").read_text("utf8")))
-
-
 def _make(setup: Setup, key: str, kind: str, take: Callable[[], tuple[dict[str, Any], dict[str, Any]]]) -> str:
     """Take a reading in this process, on one thread as jobs do, unless the store holds it."""
     with setup.store.lock(key):
@@ -90,15 +80,10 @@ def _make(setup: Setup, key: str, kind: str, take: Callable[[], tuple[dict[str, 
             arrays, meta = take()
         finally:
             torch.set_num_threads(threads)
-
-        def write(folder: Path) -> None:
-            for name, array in arrays.items():
-                np.save(folder / f"{name}.npy", array)
-            (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf8")
-
         seconds = time.perf_counter() - begun
         cost = {"seconds": seconds, "peak_memory_mb": peak_memory_mb(torch.device("cpu"))}
-        setup.store.put(key, write, {"kind": "reading", "reading": kind, "cost": cost})
+        about = {"kind": "reading", "reading": kind, "cost": cost}
+        setup.store.put(key, lambda folder: save(folder, arrays, meta), about)
     return key
 
 

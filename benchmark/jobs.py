@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.readings import ModelPlan, ReadingPlan, TracePlan
+from benchmark.readings import ModelPlan, ReadingPlan, TracePlan, save
 from benchmark.seeds import derive, digest
 from benchmark.store import Store
 
@@ -198,13 +198,8 @@ def _read(
 
 
 def _keep(job: TrainJob, store: Store, reading: ReadingPlan, arrays: Any, meta: Any, cost: Any) -> None:
-    def write(folder: Path) -> None:
-        for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array)
-        (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf8")
-
     about = {"kind": "reading", "training": job.key, "reading": asdict(reading), "cost": cost}
-    store.put(reading.key(job.key), write, about)
+    store.put(reading.key(job.key), lambda folder: save(folder, arrays, meta), about)
 
 
 def _train(

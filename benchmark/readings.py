@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.seeds import digest
-from measures.needs import Reading
+from measures.needs import Reading, ReadingResult
 
 Params = tuple[tuple[str, str | int | float], ...]
 VERSION = 2  # raised whenever a change of ours changes what a reading holds
@@ -45,6 +51,19 @@ class ModelPlan:
 
 
 ReadingPlan = TracePlan | ModelPlan
+
+
+def save(folder: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
+    """Write what came of a reading into its folder of the store."""
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf8")
+
+
+def load(folder: Path) -> ReadingResult:
+    """What :func:`save` wrote."""
+    arrays = {path.stem: np.load(path) for path in folder.glob("*.npy")}
+    return ReadingResult(arrays, json.loads((folder / "meta.json").read_text("utf8")))
 
 
 def repeated(reading: Reading) -> bool:
