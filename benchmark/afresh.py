@@ -59,4 +59,6 @@ def answer() -> None:
         found = Trial(setup, measure, measure.name).ask()
     if found.error is not None:
         raise found.error
-    np.save(sys.stdout.buffer, found.found.values)
+    written = io.BytesIO()  # numpy wants to know its place in a file, which an unbuffered pipe does not have
+    np.save(written, found.found.values)
+    sys.stdout.buffer.write(written.getvalue())
