@@ -37,7 +37,7 @@ def print_result(config: RunConfig, as_json: bool) -> int:
         say(f"error: {line}")
     say(
         f"{len(result.records)} records under {result.paths[0].parent}, "
-        f"the leaderboard in {config.output / 'leaderboard.md'}"
+        f"the leaderboard in {config.output / 'leaderboard.md'} and index.html"
     )
     return 2 if result.measure_failures else 1 if result.failures else 0
 

@@ -64,6 +64,14 @@ def _alike(row: Row) -> str:
     return f"{_number(row['mean_similarity'], 'z.2f')}<small>same {_number(row['yardstick'], 'z.2f')}</small>"
 
 
+def _beyond(row: Row) -> str:
+    p = row["mrqap_p"]
+    if p is None:
+        return _MISSING
+    told = "&lt; 0.001" if p < 0.001 else f"= {p:.3f}"
+    return f"{_number(row['mrqap_coefficient'], 'z.2f')}<small>p {told}</small>"
+
+
 def _key(key: str) -> Callable[[Row], float | str | None]:
     def value(row: Row) -> float | str | None:
         found: float | str | None = row[key]
@@ -168,6 +176,21 @@ COLUMNS = (
         _key("regret_at_1"),
         lambda row: _number(row["regret_at_1"], "z.1f", 100),
         "low",
+    ),
+    Column(
+        "beyond",
+        "MRQAP β",
+        "What the measure knows of transfer beyond script, family, sizes, label shares and the effects of source "
+        "and target, in standard deviations of ranks; below it p by permuting languages.",
+        _key("mrqap_coefficient"),
+        _beyond,
+    ),
+    Column(
+        "reliability",
+        "relia&shy;bility",
+        "Agreement of the measure's odd and even probes, stepped up to all of them.",
+        _key("reliability"),
+        lambda row: _number(row["reliability"], "z.2f"),
     ),
     Column(
         "recovery",

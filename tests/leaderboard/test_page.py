@@ -325,3 +325,13 @@ def test_size_of_a_large_page(make_record):
     page = page_html(tables)
     assert len(page.encode()) < 12_000_000
     assert page.count('class="pick"') == 80
+
+
+def test_what_a_measure_knows_beyond_the_obvious(make_record):
+    known = make_record().correlation.model_dump() | {"reliability": 0.875}
+    beyond = {"coefficient": 0.25, "p": 0.0005, "controls": ["script"], "dropped": {}}
+    page = parsed([make_record(correlation=known | {"mrqap": beyond})])
+    cells = dict(zip(page.rows[0][1], page.row("gradsim"), strict=True))
+    assert cells["MRQAP β"] == "0.25p < 0.001"
+    assert cells["relia\u00adbility"] == "0.88"
+    assert "MRQAP β" not in parsed([make_record()]).rows[0][1]  # nobody knows it
