@@ -95,7 +95,7 @@ def _notes(codes: list[str], of: dict[Kind, Vectors]) -> tuple[str, ...]:
                 used = "what is predicted" if used == code else f"what is predicted for {used}"
             kinds.setdefault(used, []).append(kind)
         found += [
-            f"typology: nothing is attested of {code} ({', '.join(names)}), {used} was used"
+            f"nothing is attested of {code} ({', '.join(names)}), {used} was used"
             for used, names in kinds.items()
             if used != code
         ]

@@ -106,10 +106,10 @@ def test_family_is_the_measure_family(fake):
     np.testing.assert_array_equal(found.values, family.values)
     np.testing.assert_array_equal(found.coverage, family.coverage)
     assert found.notes == (
-        "typology: nothing is attested of twi (family), aka was used",
-        f"typology: nothing is attested of que (family), {stand_in('que', 'family')} was used",
-        "typology: nothing is attested of ekk (family), est was used",
-        "typology: nothing is attested of tlh (family), nothing was used",
+        "nothing is attested of twi (family), aka was used",
+        f"nothing is attested of que (family), {stand_in('que', 'family')} was used",
+        "nothing is attested of ekk (family), est was used",
+        "nothing is attested of tlh (family), nothing was used",
     )
 
 
@@ -123,7 +123,7 @@ def test_geography_falls_with_distance(fake):
 @pytest.mark.parametrize("fill", ["knn", "attested"])
 def test_arq_is_represented_by_its_macro_language(fake, fill):
     found = Typology(fill=fill).similarity(fake(languages("arq", "eng", "twi")))
-    assert found.notes == ("typology: nothing is attested of arq (syntax), ara was used",)
+    assert found.notes == ("nothing is attested of arq (syntax), ara was used",)
     assert found.values[0, 1] == pytest.approx(slow_cosine(row("ara", "syntax", fill), row("eng", "syntax", fill)))
     both = row("ara", "syntax", "attested").keys() & row("eng", "syntax", "attested").keys()
     assert found.coverage[0, 1] == pytest.approx(len(both) / 103)
@@ -135,7 +135,7 @@ def test_each_kind_falls_back_by_itself(fake):
     assert [one.used for one in of] == [("twi",), ("aka",), ("aka",)]
     assert [one.attested.sum() for one in of] == [33, 23, 3718]
     found = Typology(features="all").similarity(fake(languages("twi", "eng", "deu")))
-    assert found.notes == ("typology: nothing is attested of twi (phonology, inventory, family), aka was used",)
+    assert found.notes == ("nothing is attested of twi (phonology, inventory, family), aka was used",)
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ def test_what_is_only_predicted_has_coverage_0_and_is_nan_where_it_must_be_attes
     )
     np.testing.assert_array_equal(predicted.coverage[0], 0.0)
     assert predicted.coverage[1, 2] > 0.5
-    assert predicted.notes == ("typology: nothing is attested of pcm (syntax), what is predicted was used",)
+    assert predicted.notes == ("nothing is attested of pcm (syntax), what is predicted was used",)
     attested = Typology(fill="attested").similarity(of)
     np.testing.assert_array_equal(np.isnan(attested.values[0]), True)
     assert np.isfinite(attested.values[1:, 1:]).all()
     np.testing.assert_array_equal(attested.coverage[0], 0.0)
-    assert attested.notes == ("typology: nothing is attested of pcm (syntax), nothing was used",)
+    assert attested.notes == ("nothing is attested of pcm (syntax), nothing was used",)
 
 
 def test_a_vector_without_any_of_the_shared_features_has_no_cosine(fake):
