@@ -75,10 +75,13 @@ def reliability(half: ArrayLike, other: ArrayLike) -> float | None:
     """How far S would come out the same again: the Spearman correlation r of two matrices from half of the
     evidence each, over the pairs known in both, stepped up to the whole, 2r/(1 + r) (Spearman–Brown).
 
-    0 where r is negative; None where a half is constant, or no pair is known in both.
+    0 where r is negative, or one half constant; None where both are, or no pair is known in both.
     """
-    r = matrix_spearman(half, other)
-    return None if r is None else max(0.0, 2 * r / (1 + r)) if r > -1 else 0.0
+    found = [r for r in (matrix_spearman(half, other), matrix_spearman(other, half)) if r is not None]
+    if not found:
+        return None
+    r = max(0.0, found[0])
+    return 2 * r / (1 + r)
 
 
 def correlations(
