@@ -30,14 +30,16 @@ class NotFound(DataError):  # noqa: N818 - the name says what happened
 
 
 def fingerprint(examples: Iterable[Example]) -> str:
-    """SHA-256, in hex, of the content: text, pair, label and item of each example, in order.
+    """SHA-256, in hex, of what each example holds, in order: text, pair, label, item; tokens and tags if any.
 
     The same for the same examples, whatever source and file format they came from.
     """
     digest = hashlib.sha256()
     for each in examples:
         # ASCII-only JSON is defined for every str, and a line break cannot occur inside.
-        digest.update(json.dumps([each.text, each.pair, each.label, each.item]).encode() + b"\n")
+        content = [each.text, each.pair, each.label, each.item]
+        tagged = [each.tokens, each.tags] if each.tags else []
+        digest.update(json.dumps(content + tagged).encode() + b"\n")
     return digest.hexdigest()
 
 
