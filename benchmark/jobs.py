@@ -73,6 +73,7 @@ class TrainJob:
     dev: tuple[tuple[str, str], ...] = ()  # only with patience: part of what is trained
     order: int | None = None  # seed of order and dropout, where that is not ``seed`` (a repeat)
     # Products and places: no part of the key.
+    names: tuple[str, ...] = field(default=(), compare=False)  # of the labels: the task's version stands for them
     model_path: str = field(default="", compare=False)
     device: str = field(default="cpu", compare=False)
     readings: tuple[ReadingPlan, ...] = field(default=(), compare=False)
@@ -81,7 +82,7 @@ class TrainJob:
 
     def identity(self) -> dict[str, Any]:
         """What the key is made of."""
-        products = ("model_path", "device", "readings", "evaluate", "label")
+        products = ("names", "model_path", "device", "readings", "evaluate", "label")
         return {name: value for name, value in asdict(self).items() if name not in products}
 
     @cached_property
@@ -124,7 +125,7 @@ def missing(job: TrainJob, store: Store) -> tuple[bool, list[ReadingPlan], list[
 
 
 def predictions(store: Store, scores: str, split: str, examples: str) -> np.ndarray[Any, Any]:
-    """Predicted labels ``[examples]`` on one set, from a scores object (see ``scored``)."""
+    """Predicted labels on one set, in the order of its targets, from a scores object (see ``scored``)."""
     found: np.ndarray[Any, Any] = np.load(store.path(scores) / f"{split}-{examples[:16]}.npy")
     return found
 
@@ -267,7 +268,9 @@ def _mean_score(job: TrainJob, model: torch.nn.Module, dev: list[Any], device: t
     from tasks.metrics import score
 
     found = predict(model, dev, device, job.hyper.precision)
-    scores = [score(job.metric, one.labels, said, job.labels) for one, said in zip(dev, found, strict=True)]
+    scores = [
+        score(job.metric, one.targets, said, job.names, one.words) for one, said in zip(dev, found, strict=True)
+    ]
     return float(np.mean(scores))
 
 

@@ -14,9 +14,15 @@ from benchmark.errors import UserError
 from benchmark.provenance import numerics
 from benchmark.seeds import digest
 from benchmark.store import Store
+from tasks.sources import write
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "spiece", "sentencepiece", "added_tokens")
+_INDICES = ("*.safetensors.index.json", "pytorch_model*.bin.index.json")  # of weights in several files
+
+
+class ModelMissing(UserError):  # noqa: N818 - reads as a sentence where it is caught
+    """A model that was named as it should be, and cannot be had, or not as a whole."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ def pretrained(name: str, offline: bool, sentence: bool = False) -> Model:
     """A model by folder or hub id; ``sentence``: with the modules around it that sentence-transformers has.
 
     Raises:
-        UserError: neither a model folder nor to be had from the hub.
+        ModelMissing: the folder lacks something, or the model cannot be had from the hub.
+        UserError: there is no such folder, and no such hub id can be.
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
@@ -64,10 +71,10 @@ def pretrained(name: str, offline: bool, sentence: bool = False) -> Model:
             raise UserError(f"--model takes scratch, a hub id or a model folder, found no folder {name}")
         folder = _from_hub(name, offline, sentence)
     if not (folder / "config.json").is_file():
-        raise UserError(f"a model folder has a config.json, found none in {folder}")
+        raise ModelMissing(f"a model folder has a config.json, found none in {folder}")
     weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     if not weights:
-        raise UserError(f"a model folder has *.safetensors (or pytorch_model*.bin), found none in {folder}")
+        raise ModelMissing(f"a model folder has *.safetensors (or pytorch_model*.bin), found none in {folder}")
     rest = [path for path in folder.iterdir() if path.is_file() and path.name.startswith(_TOKENIZER)]
     if sentence:
         rest += [*folder.glob("modules.json"), *folder.glob("*_*/config.json"), *folder.glob("*_*/*.safetensors")]
@@ -85,24 +92,31 @@ def _from_hub(name: str, offline: bool, sentence: bool) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
-    wanted = ["config.json", *(f"{prefix}*" for prefix in _TOKENIZER)]
+    wanted = ["config.json", *_INDICES, *(f"{prefix}*" for prefix in _TOKENIZER)]
     if sentence:
         wanted += ["modules.json", "*sentence*.json", "[0-9]_*/*"]
+    ignored = ["onnx/*", "openvino/*"] if sentence else ["*/*"]
     try:
         if offline:
-            return Path(snapshot_download(name, local_files_only=True))
+            # Asked for as it was fetched: the rest of the repository, which is not there, is not missed.
+            patterns = [*wanted, "*.safetensors"]
+            return Path(
+                snapshot_download(name, local_files_only=True, allow_patterns=patterns, ignore_patterns=ignored)
+            )
         info = HfApi(endpoint=endpoint).model_info(name, timeout=20)
         files = [one.rfilename for one in info.siblings or []]
         kind = "*.safetensors" if any(f.endswith(".safetensors") for f in files) else "pytorch_model*.bin"
-        return Path(
+        folder = Path(
             snapshot_download(
                 name,
                 revision=info.sha,
                 allow_patterns=[*wanted, kind],
-                ignore_patterns=["onnx/*", "openvino/*"] if sentence else ["*/*"],
+                ignore_patterns=ignored,
                 endpoint=endpoint,
             )
         )
+        write(folder.parent.parent / "refs" / "main", folder.name.encode())  # where an offline run looks first
+        return folder
     except HFValidationError as error:
         raise UserError(f"--model takes scratch, a hub id (owner/name) or a folder, found {name!r}") from error
     except Exception as error:  # the hub's client lets many kinds through: all mean "not to be had"
@@ -111,7 +125,7 @@ def _from_hub(name: str, offline: bool, sentence: bool) -> Path:
             return packaged
         reason = " ".join(str(error).split())[:200]
         how = "is not in the local cache (--offline)" if offline else "cannot be had from the hub"
-        raise UserError(
+        raise ModelMissing(
             f"model {name!r} {how}, and is no folder here: {type(error).__name__}: {reason}"
         ) from error
 

@@ -28,7 +28,7 @@ def obvious(measures: Iterable[Row], setup: Setup) -> dict[str, NDArray[np.float
     train = setup.seeds[0].train
     counts = np.array(
         [
-            np.bincount([one.label for one in train[code]], minlength=len(setup.spec.labels))
+            np.bincount([label for one in train[code] for label in one.targets], minlength=len(setup.spec.labels))
             for code in setup.codes
         ],
         dtype=np.float64,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmark.config import AUTO, PRESETS, SCRATCH, RunConfig
+from benchmark.config import AUTO, PRESETS, SCRATCH, Preset, RunConfig
 from benchmark.encoding import Encoder
 from benchmark.errors import UserError
 from benchmark.grouping import default_k
 from benchmark.jobs import Hyper
 from benchmark.models import Model, build_scratch, pretrained, scratch
-from benchmark.registry import create, parse
+from benchmark.registry import create, is_folder, parse
 from benchmark.samples import stratified, unseen
 from benchmark.seeds import derive, digest
 from benchmark.setup import Examples, SeedData, Setup
@@ -21,8 +22,9 @@ from tasks.base import SPLITS, Access, Corpus, DataError, Example, Split, Task, 
 from tasks.languages import Language, UnknownLanguage, find
 from tasks.sources import fingerprint
 
+LEAST = 3  # languages with training data
 POOL = 2000  # dev examples a language that probes draw from
-Full = dict[tuple[Split, str], tuple[Example, ...]]  # (split, code) → everything the source has
+Full = Mapping[tuple[Split, str], Sequence[Example]]  # (split, code) → everything the source has, maybe lazily
 
 
 def prepare(config: RunConfig) -> Setup:
@@ -33,22 +35,36 @@ def prepare(config: RunConfig) -> Setup:
     """
     preset = PRESETS[config.preset]
     task, given = create("tasks", config.task)
-    task_name = parse(config.task)[0] + _brackets(given)
+    task_name = task.spec.name if is_folder(config.task) else parse(config.task)[0] + _brackets(given)
     create("strategies", config.strategy)
-    spec: TaskSpec = task.spec
-    languages = _languages(task, config.languages)
+    asked = _languages(task, config.languages)
     notes: list[str] = []
     try:
         corpus: Corpus = task.open(Access(config.data, config.cache / "downloads", config.offline))
+        languages = _there(task, asked, corpus, named=config.languages not in ((), ("all",)))
         full = {
-            (split, language.code): tuple(corpus.examples(language, split))
-            for language in languages
-            for split in SPLITS
+            (split, language.code): corpus.examples(language, split) for language in languages for split in SPLITS
         }
+        return _prepared(config, preset, task, task_name, languages, corpus, full, notes)
     except DataError as error:
         raise UserError(str(error)) from error
+
+
+def _prepared(
+    config: RunConfig,
+    preset: Preset,
+    task: Task,
+    task_name: str,
+    languages: tuple[Language, ...],
+    corpus: Corpus,
+    full: Full,
+    notes: list[str],
+) -> Setup:
+    spec = task.spec
     sources = _sources(task, languages, full)
-    if config.data is not None and corpus.source not in ("folder", "embedded"):
+    if corpus.notice:
+        notes.append(corpus.notice)
+    if config.data is not None and corpus.source not in ("folder", "embedded", "sample"):
         notes.append(f"{config.data} holds no {task.name}: its data comes from {corpus.source}")
     most = config.max_train if config.max_train is not None else preset.max_train
     smallest = min(sources, key=lambda code: len(full["train", code]))
@@ -80,7 +96,7 @@ def prepare(config: RunConfig) -> Setup:
         languages=languages,
         sources=sources,
         source=corpus.source,
-        data_fingerprint=digest({f"{split}/{code}": fingerprint(rows) for (split, code), rows in full.items()}),
+        data_fingerprint="",
         dev=held_out("dev"),
         test=held_out("test"),
         k=k,
@@ -91,7 +107,25 @@ def prepare(config: RunConfig) -> Setup:
         notes=tuple(notes),
     )
     fixed = None if name == SCRATCH else pretrained(name, config.offline)
-    return replace(setup, seeds=tuple(_seed(setup, seed, fixed, hyper, most, full) for seed in seeds))
+    pools = _pools(setup, full, seeds)
+    of_seeds = tuple(_seed(setup, seed, fixed, hyper, most, full, pools[seed]) for seed in seeds)
+    return replace(setup, seeds=of_seeds, data_fingerprint=_fingerprint(setup, of_seeds))
+
+
+def _fingerprint(setup: Setup, seeds: Sequence[SeedData]) -> str:
+    """Of the examples that the run trains on and is scored on, and no others: all may be too many to read."""
+    used = {"dev": setup.dev, "test": setup.test, **{f"train {of.seed}": of.train for of in seeds}}
+    return digest({f"{part}/{code}": fingerprint(rows) for part, of in used.items() for code, rows in of.items()})
+
+
+def _pools(setup: Setup, full: Full, seeds: Sequence[int]) -> dict[int, Examples]:
+    """What probes draw from on dev: of each language a sample of what is neither in train nor in test."""
+    pools: dict[int, Examples] = {seed: {} for seed in seeds}
+    for code in setup.codes:
+        clean = unseen(full["dev", code], full["train", code], full["test", code])
+        for seed in seeds:
+            pools[seed][code] = stratified(clean, POOL, derive(seed, "pool", code))
+    return pools
 
 
 def _seed(
@@ -101,6 +135,7 @@ def _seed(
     hyper: Hyper,
     most: int | None,
     full: Full,
+    pool: Examples,
 ) -> SeedData:
     codes = setup.codes
     train = {
@@ -111,12 +146,8 @@ def _seed(
     }
     model = fixed or scratch(_texts(train), seed, setup.store)
     encoder = Encoder(setup.store, model.folder, model.digest, hyper.max_length)
-    clean = {code: unseen(full["dev", code], full["train", code], full["test", code]) for code in codes}
     again = {code: stratified(full["train", code], most, derive(seed, "again", code)) for code in setup.sources}
-    pools = {
-        "dev": {code: stratified(clean[code], POOL, derive(seed, "pool", code)) for code in codes},
-        "train": train,
-    }
+    pools = {"dev": pool, "train": train}
     splits = {"train": train, "again": again, "dev": setup.dev, "test": setup.test, "pool": pools["dev"]}
     keys = {(split, code): encoder.key(rows[code]) for split, rows in splits.items() for code in rows}
     return SeedData(seed, model, hyper, train, again, keys, pools)
@@ -166,6 +197,21 @@ def _languages(task: Task, asked: tuple[str, ...]) -> tuple[Language, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _there(task: Task, asked: tuple[Language, ...], corpus: Corpus, named: bool) -> tuple[Language, ...]:
+    """Those of the languages that the source has; ``named``: somebody asked for each of them."""
+    has = corpus.languages()
+    if has is None:
+        return asked
+    missing = [language.code for language in asked if language not in has]
+    if named and missing:
+        raise UserError(
+            f"{task.name}: the data ({corpus.source}) has {', '.join(one.code for one in has)}, "
+            f"found no {', '.join(missing)}"
+        )
+    there = tuple(language for language in asked if language in has)
+    return there if len(there) >= LEAST else has
+
+
 def _sources(task: Task, languages: tuple[Language, ...], full: Full) -> tuple[str, ...]:
     empty = [language for language in languages if not full["train", language.code]]
     undeclared = [language.code for language in empty if language not in task.targets_only()]
@@ -182,10 +228,10 @@ def _sources(task: Task, languages: tuple[Language, ...], full: Full) -> tuple[s
                 f"{task.name}: every language must have {split} data, found none for {', '.join(without)}"
             )
     sources = tuple(language.code for language in languages if language not in empty)
-    if len(sources) < 3:
+    if len(sources) < LEAST:
         targets = f"; no training data: {', '.join(map(str, empty))} (targets only)" if empty else ""
         raise UserError(
-            f"at least 3 languages with training data are needed, found {len(sources)}: "
+            f"at least {LEAST} languages with training data are needed, found {len(sources)}: "
             f"{', '.join(sources) or 'none'}{targets}"
         )
     return sources

@@ -13,10 +13,12 @@ import types
 import typing
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal, Union
 
 from benchmark.errors import UserError, did_you_mean
 from measures.combined import split_outside
+from tasks.base import DataError, Task
 
 Kind = Literal["measures", "tasks", "strategies"]
 Params = dict[str, str | int | float]
@@ -127,12 +129,21 @@ def find(kind: Kind, name: str) -> Entry:
     return known[name]
 
 
+def is_folder(task: str) -> bool:
+    """Whether a task is named by its folder: ``./my-task``, ``/data/my-task``, ``~/my-task``."""
+    return task.startswith((".", "~")) or "/" in task.partition("[")[0] or "\\" in task
+
+
 def create(kind: Kind, spec: str) -> tuple[Any, Params]:
     """The object that ``spec`` names, and its parameters that are not the default, with their types.
+
+    A task may be a person's own, named by its folder.
 
     Raises:
         UserError: unknown name or parameter, a value of the wrong type or not allowed.
     """
+    if kind == "tasks" and is_folder(spec):
+        return _local(spec), {}
     name, raw = parse(spec)
     cls = find(kind, name).load()
     if inspect.isabstract(cls):
@@ -154,6 +165,18 @@ def create(kind: Kind, spec: str) -> tuple[Any, Params]:
         raise
     except Exception as error:
         raise UserError(f"{spec}: {_one_line(error) or type(error).__name__}") from error
+
+
+def _local(folder: str) -> Task:
+    from tasks.local import LocalTask
+
+    try:
+        task = LocalTask(Path(folder).expanduser())
+    except DataError as error:
+        raise UserError(str(error)) from error
+    if task.spec.name in entries("tasks")[0]:
+        raise UserError(f"{folder}: a name of the task's own is needed, found {task.spec.name!r}, which is taken")
+    return task
 
 
 def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:

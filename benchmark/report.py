@@ -11,7 +11,7 @@ from benchmark.errors import UserError, did_you_mean
 from benchmark.jobs import missing
 from benchmark.progress import say
 from benchmark.readings import ReadingPlan, TracePlan, repeated
-from benchmark.registry import Entry, Kind, create, describe, entries, find, parameters, parse
+from benchmark.registry import Entry, Kind, create, describe, entries, find, is_folder, parameters, parse
 from benchmark.setup import Setup
 from measures import Reading
 
@@ -108,6 +108,10 @@ def _summary(entry: Entry) -> str:
 
 def print_one(spec: str) -> None:
     """All there is to know of one measure or task."""
+    if is_folder(spec):
+        task, _ = create("tasks", spec)
+        print(f"{task.spec.name} (task, {spec})\n")
+        return _print_task(task)
     name, _ = parse(spec)
     known: dict[Kind, dict[str, Entry]] = {"measures": entries("measures")[0], "tasks": entries("tasks")[0]}
     kinds = [kind for kind, names in known.items() if name in names]

@@ -17,7 +17,7 @@ from benchmark.provenance import git_commit, versions
 from benchmark.rows import Row
 from benchmark.seeds import derive, digest
 from benchmark.setup import Setup
-from benchmark.systems import TRANSFER_METRIC, Grouping, System, Systems
+from benchmark.systems import Grouping, System, Systems
 from leaderboard.records import (
     Correlation,
     Cost,
@@ -61,7 +61,7 @@ class RecordMaker:
         self.protocol = self._protocol()
         dev, test = systems.mean_transfer
         self.transfer = Transfer(
-            metric=TRANSFER_METRIC,
+            metric=setup.spec.transfer_metric,
             dev=cells(dev),
             test=cells(test),
             seeds=[SeedTransfer(seed=s, dev=cells(d), test=cells(t)) for s, d, t in systems.per_seed],
@@ -187,7 +187,10 @@ class RecordMaker:
             [systems.by_seed(one).mean(axis=1) for one in known], axis=0
         )
         items = [
-            (systems.gold("test", code), grouped[code], np.concatenate([one[code] for one in known]))
+            (
+                systems.counts(code, grouped[code]),
+                systems.counts(code, np.concatenate([one[code] for one in known])),
+            )
             for code in sources
         ]
         seed = derive(self.setup.seeds[0].seed, "resampling") % 2**32

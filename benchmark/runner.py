@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from benchmark.setup import Setup
 from benchmark.systems import Systems
 from leaderboard.records import Record, path_for, read, write_if_changed
 from measures import TransferMatrix
+from tasks.languages import Language
 
 
 @dataclass
@@ -72,6 +74,43 @@ def run(config: RunConfig) -> RunResult:
     return result
 
 
+def similarities(config: RunConfig, targets: Sequence[Language], result: RunResult) -> tuple[list[Row], Setup]:
+    """The matrices and groups of the measures that are named, by no more trainings than these take.
+
+    A measure that fails is a row without a matrix; ``result`` gets its error, and those of trainings.
+
+    Raises:
+        UserError: what was asked cannot be done, the data lacks a target, or no measure has an answer.
+    """
+    measures, setup, systems = _prepared(config, result, controls=False)
+    missing = [one.code for one in targets if one not in setup.languages]
+    if missing:
+        raise UserError(
+            f"{setup.task}: --target takes a language that the data ({setup.source}) has, "
+            f"{', '.join(setup.codes)}, found {', '.join(missing)}"
+        )
+    _ask(measures, setup, systems, result, trained=False)
+    if any(row.trains and row.error is None for row in measures):
+        materialise(setup)
+        jobs = _measured(measures, setup)
+        if jobs:
+            _train("similarities", plan(jobs, setup.store), setup, result)
+        _ask(measures, setup, systems, result, trained=True)
+    if config.grouping is not None:
+        group(measures, setup)
+    return measures, setup
+
+
+def _measured(measures: list[Row], setup: Setup) -> list[TrainJob]:
+    """The trainings that measures read, scored on nothing; those of transfer only if one looks at it."""
+    readings = frozenset().union(*(row.readings for row in measures))
+    ours = [one for one in readings if "model" not in dict(one.params)]  # another encoder is not trained
+    jobs = [replace(job, evaluate=()) for of in setup.seeds for job in setup.read_jobs(of, ours)]
+    if any(row.transfer and row.error is None for row in measures):
+        jobs += [setup.each(of, code) for of in setup.seeds for code in setup.sources]
+    return jobs
+
+
 def dry_run(config: RunConfig) -> tuple[Setup, Stage, Stage | None]:
     """What a run would do: stage 1, and stage 2 as far as it is known (not before stage 1 is done)."""
     measures, setup, systems = _prepared(config, RunResult())
@@ -86,8 +125,10 @@ def dry_run(config: RunConfig) -> tuple[Setup, Stage, Stage | None]:
     return setup, one, plan(stage_two(setup, groups), setup.store)
 
 
-def _prepared(config: RunConfig, result: RunResult) -> tuple[list[Row], Setup, Systems]:
+def _prepared(config: RunConfig, result: RunResult, controls: bool = True) -> tuple[list[Row], Setup, Systems]:
     measures, problems = rows(config.measures)
+    if not controls:
+        measures = [row for row in measures if row.asked]
     result.measure_failures += problems
     setup = prepare(config)
     for note in setup.notes:

@@ -79,6 +79,7 @@ class Setup:
             seed=of.seed,
             numerics=f"{numerics()}/{self.device}",
             strategy=self.config.strategy,
+            names=self.spec.labels,
             model_path=str(of.model.folder),
             device=self.device,
             label=label or "+".join(sorted(group)),

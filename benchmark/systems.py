@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from benchmark.jobs import TrainJob, predictions, scored
 from benchmark.setup import SeedData, Setup
 from leaderboard.records import Score
-from tasks.metrics import majority, score
+from tasks.base import Example
+from tasks.metrics import item_counts, majority, score
 
-TRANSFER_METRIC = "macro_f1"  # label priors differ between languages
 Predictions = NDArray[Any]
-System = Mapping[str, Predictions]  # code → predicted labels [seeds, items], of one system
+System = Mapping[str, Predictions]  # code → predicted labels [seeds, texts or words], of one system
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Systems:
         self.setup = setup
         self._scored: dict[str, dict[tuple[str, str], str]] = {}
         self._predicted: dict[tuple[str, str, str], Predictions | None] = {}
+        self._gold: dict[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64] | None]] = {}
 
     def predicted(self, job: TrainJob, split: str, code: str) -> Predictions | None:
         """Predicted labels of a training, ``None`` if it failed."""
@@ -73,12 +74,28 @@ class Systems:
         return self._predicted[place]
 
     def gold(self, split: str, code: str) -> NDArray[np.int64]:
-        rows = (self.setup.dev if split == "dev" else self.setup.test)[code]
-        return np.array([row.label for row in rows], dtype=np.int64)
+        """All labels of a language and split, of texts or of words."""
+        return np.array([one for row in self._rows(split, code) for one in row.targets], dtype=np.int64)
+
+    def words(self, split: str, code: str) -> NDArray[np.int64] | None:
+        """How many words each sentence has; None where texts have one label."""
+        if self.setup.spec.kind != "tagged":
+            return None
+        return np.array([len(row.targets) for row in self._rows(split, code)], dtype=np.int64)
+
+    def _rows(self, split: str, code: str) -> tuple[Example, ...]:
+        return (self.setup.dev if split == "dev" else self.setup.test)[code]
+
+    def value(self, metric: str, split: str, code: str, said: Predictions) -> float:
+        """The score of some predictions for one language and split."""
+        if (split, code) not in self._gold:
+            self._gold[split, code] = self.gold(split, code), self.words(split, code)
+        gold, words = self._gold[split, code]
+        return score(metric, gold, said, self.setup.spec.labels, words)
 
     def transfer(self, of: SeedData, split: str) -> NDArray[np.float64]:
-        """T[source, target] of one seed in macro F1; NaN rows for languages without a training."""
-        codes = self.setup.codes
+        """T[source, target] of one seed in the transfer metric; NaN rows for languages without a training."""
+        codes, metric = self.setup.codes, self.setup.spec.transfer_metric
         values = np.full((len(codes), len(codes)), np.nan)
         for s, source in enumerate(codes):
             if source not in self.setup.sources:
@@ -87,9 +104,13 @@ class Systems:
             for t, target in enumerate(codes):
                 said = self.predicted(job, split, target)
                 if said is not None:
-                    labels = len(self.setup.spec.labels)
-                    values[s, t] = score(TRANSFER_METRIC, self.gold(split, target), said, labels)
+                    values[s, t] = self.value(metric, split, target, said)
         return values
+
+    def counts(self, code: str, runs: Predictions) -> NDArray[np.int64]:
+        """What the official metric is made of, item by item: ``[runs, items, 3, classes]`` (test)."""
+        spec, gold, words = self.setup.spec, self.gold("test", code), self.words("test", code)
+        return np.array([item_counts(spec.metric, gold, run, spec.labels, words) for run in runs])
 
     @cached_property
     def per_seed(self) -> list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
@@ -124,15 +145,12 @@ class Systems:
     @cached_property
     def majority(self) -> System:
         """The most frequent label of the training examples, whatever the text."""
-        return {
-            code: np.array(
-                [
-                    [majority([row.label for row in of.train[code]])] * len(self.setup.test[code])
-                    for of in self.setup.seeds
-                ]
-            )
-            for code in self.setup.sources
-        }
+
+        def says(of: SeedData, code: str) -> list[int]:
+            commonest = majority([one for row in of.train[code] for one in row.targets])
+            return [commonest] * len(self.gold("test", code))
+
+        return {c: np.array([says(of, c) for of in self.setup.seeds]) for c in self.setup.sources}
 
     def _collect(self, jobs: Mapping[str, Sequence[TrainJob]]) -> System | None:
         found: dict[str, Predictions] = {}
@@ -145,13 +163,9 @@ class Systems:
 
     def by_seed(self, system: System, metric: str | None = None) -> NDArray[np.float64]:
         """Scores in the official metric, or another one, shape ``[seeds, sources]``."""
-        spec = self.setup.spec
-        used = metric or spec.metric
+        used = metric or self.setup.spec.metric
         return np.array(
-            [
-                [score(used, self.gold("test", code), run, len(spec.labels)) for run in system[code]]
-                for code in self.setup.sources
-            ]
+            [[self.value(used, "test", code, run) for run in system[code]] for code in self.setup.sources]
         ).T
 
     def score(self, system: System | None) -> Score | None:
@@ -161,5 +175,6 @@ class Systems:
         values = self.by_seed(system).mean(axis=0)
         per_language = {code: float(value) for code, value in zip(self.setup.sources, values, strict=True)}
         official = self.setup.spec.metric
-        macro = None if official == "macro_f1" else float(self.by_seed(system, "macro_f1").mean())
+        other = self.setup.spec.transfer_metric
+        macro = None if official == other else float(self.by_seed(system, other).mean())
         return Score(metric=official, mean=float(values.mean()), per_language=per_language, macro_f1=macro)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from leaderboard.across import Across, across
 from leaderboard.files import replace_if_changed
-from leaderboard.formats import csv_text, json_text, latex, markdown, plain
+from leaderboard.formats import csv_text, json_text, markdown, markdown_across, plain, plain_across
+from leaderboard.latex import latex, latex_across
 from leaderboard.merge import merge
 from leaderboard.records import Record
 from leaderboard.tables import Table, table
@@ -21,34 +23,37 @@ class NoRecordsError(Exception):
 
 @dataclass(frozen=True)
 class Board:
-    """What was found: tables, and a line for each file that was not taken as it is."""
+    """What was found: tables, those across tasks, and a line for each file that was not taken as it is."""
 
     tables: list[Table]
+    across: list[Across]
     records: list[list[Record]]  # of each table
     warnings: list[str]
 
     def plain(self) -> str:
         """For a terminal."""
-        return "\n\n\n".join(map(plain, self.tables)) + "\n"
+        return "\n\n\n".join([*map(plain, self.tables), *map(plain_across, self.across)]) + "\n"
 
     def markdown(self) -> str:
-        return "# Leaderboard\n\n" + "\n\n---\n\n".join(map(markdown, self.tables)) + "\n"
+        parts = [*map(markdown, self.tables), *map(markdown_across, self.across)]
+        return "# Leaderboard\n\n" + "\n\n---\n\n".join(parts) + "\n"
 
     def latex(self) -> str:
         """For a paper: floats to be included with ``\\input``."""
-        return "\n\n".join(map(latex, self.tables)) + "\n"
+        beyond = [latex_across(one, number) for number, one in enumerate(self.across, 1)]
+        return "\n\n".join([*map(latex, self.tables), *beyond]) + "\n"
 
     def csv(self) -> str:
-        return csv_text(self.tables)
+        return csv_text(self.tables, self.across)
 
     def json(self) -> str:
-        return json_text(self.tables)
+        return json_text(self.tables, self.across)
 
     def page(self) -> str:
         """One HTML file that needs nothing else."""
         from leaderboard.page import page_html
 
-        return page_html(self.records)
+        return page_html(self.tables, self.records, self.across)
 
     def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
         """The files in ``folder`` that follow from the records, and what is in them."""
@@ -79,7 +84,8 @@ def collect(folder: Path, others: Sequence[Path] = ()) -> Board:
         skipped = f", {len(unusable)} unusable: {unusable[0]}" if unusable else ""
         raise NoRecordsError(f"{where}: expected records as <task>/<protocol>/*.json, found none{skipped}")
     records = [list(merged.tables[key].values()) for key in sorted(merged.tables)]
-    return Board([table(one) for one in records], records, merged.warnings)
+    tables = [table(one) for one in records]
+    return Board(tables, across(tables), records, merged.warnings)
 
 
 def stale(folder: Path, board: Board) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leaderboard.names import metric
 from leaderboard.picture import COLUMN, ROW, Picture, axes, sheet, span
 from leaderboard.ranking import Matrix, cells, per_target_spearman
 
@@ -28,7 +29,7 @@ def heatmaps(drawn: Picture) -> Figure:
     figure = sheet(across * (side + 1.0), down * block + 0.15)
     panels = [
         (drawn.similarity, f"similarity: {drawn.title}"),
-        (drawn.transfer, f"transfer: {drawn.record.transfer.metric} of single-source models, test"),
+        (drawn.transfer, f"transfer: {metric(drawn.record.transfer.metric)} of single-source models, test"),
     ]
     for place, (matrix, title) in enumerate(panels):
         left = _MARGIN + place * (side + 1.0) * abreast

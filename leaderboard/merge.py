@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leaderboard.names import name
 from leaderboard.records import Record, RecordError, read
-from leaderboard.tables import name
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leaderboard.clustering import Clustering, clustered
+from leaderboard.names import name
 from leaderboard.ranking import Matrix, cells, square
 from leaderboard.records import Record
-from leaderboard.tables import name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leaderboard.heatmaps import heatmaps, views
+from leaderboard.names import metric
 from leaderboard.picture import (
     COLOURS,
     COLUMN,
@@ -92,7 +93,7 @@ def scatter(drawn: Picture) -> Figure:
         ax.scatter(x[together], y[together], s=1.5 * size, c=COLOURS[1], marker="D", lw=0, label="same group")
     ax.margins(0.06)
     ax.set_xlabel(one_line(f"similarity: {drawn.title}"), labelpad=2)
-    ax.set_ylabel(f"transfer ({drawn.record.transfer.metric} ×100)", labelpad=2)
+    ax.set_ylabel(f"transfer ({metric(drawn.record.transfer.metric)} ×100)", labelpad=2)
     titles = [drawn.details]
     found = drawn.record.correlation
     if found is not None and found.per_target_spearman is not None:
@@ -181,7 +182,7 @@ def gains(drawn: Picture) -> Figure:
     ax.set_axisbelow(True)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"gain of the grouping, points of {grouped.metric}", labelpad=2)
+    ax.set_xlabel(f"gain of the grouping, points of {metric(grouped.metric)}", labelpad=2)
     ax.set_title(f"{drawn.title}\n{drawn.details}", loc="left", pad=14, fontsize=6.5)
     low = 1 + 0.02 / tall
     ax.legend(loc="lower left", bbox_to_anchor=(-0.02, low), ncols=2, handletextpad=0.1, borderpad=0)

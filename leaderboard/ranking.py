@@ -6,6 +6,7 @@ are the languages with a finite off-diagonal cell in their row of T; the others 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import comb
 
 import numpy as np
@@ -16,6 +17,7 @@ Vector = NDArray[np.float64]
 
 # Differences below this share of the largest value of the uncentred matrix are float noise.
 NOISE = 1e-10
+_WEIGHTS_AT_ONCE = 65_536  # cells of the weights of some draws
 
 
 def square(M: ArrayLike) -> Matrix:
@@ -54,12 +56,12 @@ def centre(M: ArrayLike) -> Matrix:
             effects = inverse @ np.concatenate([residual.sum(1), residual.sum(0)])
             source, target = np.split(effects, 2)
             residual -= np.where(known, source[:, None] + target[None, :], 0.0)
-        residual[known] = _merged(residual[known]) * scale
+        residual[known] = merged(residual[known]) * scale
     residual[~known] = np.nan
     return residual
 
 
-def _merged(values: Vector) -> Vector:
+def merged(values: Vector) -> Vector:
     """Values in units of the scale, those within noise of one another made equal, of zero made zero."""
     order = np.argsort(values)
     ascending = values[order]
@@ -106,22 +108,38 @@ def weighted_per_target(S: Matrix, T: Matrix, weights: Matrix) -> Vector:
     ``S`` and ``T`` as :func:`prepared` gives them. The same as copying languages, where a copy
     is no source for another copy of itself. Returns ``[draws]``, NaN where no target remains.
     """
-    known = cells(T)
-    total, mass = np.zeros(len(weights)), np.zeros(len(weights))
-    for t in range(len(T)):
-        sources = np.flatnonzero(known[:, t])
-        w = weights[:, sources]
-        x, y = rank_deviations(S[sources, t], w), rank_deviations(T[sources, t], w)
-        wy = w * y
-        # With whole weights these are sums of multiples of 1/4: exact, so 0 means constant.
-        covariance, of_x, of_y = (wy * x).sum(1), (w * x * x).sum(1), (wy * y).sum(1)
-        ok = (of_x > 0) & (of_y > 0)
-        spread = np.sqrt(np.where(ok, of_x * of_y, 1.0))
-        correlation = np.clip(np.where(ok, covariance / spread, 0.0), -1.0, 1.0)
-        here = weights[:, t] * (of_y > 0)
-        total += here * correlation
-        mass += here
-    result: Vector = np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), np.nan)
+    values: Vector = weighted_per_targets([S], T, weights)[0]
+    return values
+
+
+def weighted_per_targets(similarities: Sequence[Matrix], T: Matrix, weights: Matrix) -> Matrix:
+    """:func:`weighted_per_target` of several similarities with one T, ``[similarity, draw]``: what T's
+    ranks take is done once, and draws in parts that stay in the processor's cache."""
+    n, known = len(T), cells(T)
+    columns = [np.flatnonzero(known[:, t]) for t in range(n)]
+    shape = len(similarities), len(weights)
+    total, mass = np.zeros(shape), np.zeros(len(weights))
+    rows = max(1, _WEIGHTS_AT_ONCE // max(1, n))
+    for start in range(0, len(weights), rows):
+        part = weights[start : start + rows]
+        for t, sources in enumerate(columns):
+            drawn = np.flatnonzero(part[:, t])  # the draws in which the target is
+            w = part[np.ix_(drawn, sources)]
+            y = rank_deviations(T[sources, t], w)
+            wy = w * y
+            # With whole weights these are sums of multiples of 1/4: exact, so 0 means constant.
+            of_y = np.einsum("ds,ds->d", wy, y)
+            here = part[drawn, t] * (of_y > 0)
+            mass[start + drawn] += here
+            for place, S in enumerate(similarities):
+                x = rank_deviations(S[sources, t], w)
+                covariance = np.einsum("ds,ds->d", wy, x)
+                of_x = np.einsum("ds,ds,ds->d", w, x, x)
+                ok = (of_x > 0) & (of_y > 0)
+                spread = np.sqrt(np.where(ok, of_x * of_y, 1.0))
+                correlation = np.clip(np.where(ok, covariance / spread, 0.0), -1.0, 1.0)
+                total[place, start + drawn] += here * correlation
+    result: Matrix = np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), np.nan)
     return result
 
 

@@ -77,6 +77,16 @@ class Scores(_Part):
     random: RandomScore | None = None
 
 
+class ObjectiveGain(_Part):
+    """Do groups that the measure likes better turn out better? Spearman of ``objectives``, which the measure
+    gives to the random partitions, with their ``scores``, in the same order."""
+
+    spearman: float
+    draws: int
+    objectives: list[float]
+    scores: list[float]
+
+
 class GainIntervals(_Part):
     """95 % intervals of a gain of the grouping: over seeds (null with one seed) and over test items."""
 
@@ -159,6 +169,7 @@ class Record(_Part):
     groups: list[list[str]] | None  # null with --no-groups
     served: dict[str, int] | None = None  # of a cover: the group (place in groups) whose model serves a language
     objective: float | None
+    objective_gain: ObjectiveGain | None = None  # null with fewer than 4 random partitions
     recovery: Recovery | None = None
     skipped: str | None = None  # why the measure says nothing here; then all its cells are null
     similarity: Similarity

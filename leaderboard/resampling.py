@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import permutations as all_orders
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +23,8 @@ from leaderboard.ranking import (
 
 Statistic = Literal["spearman", "per-target"]
 Permutations = NDArray[np.int64]
-Items = tuple[ArrayLike, ArrayLike, ArrayLike]
+Counts = NDArray[np.integer[Any]]
+METRICS = ("accuracy", "macro_f1", "weighted_f1", "span_f1")
 
 _STATISTICS: dict[Statistic, Callable[[Matrix, Matrix], float | None]] = {
     "spearman": matrix_spearman,
@@ -181,57 +182,54 @@ def seed_interval(gains_per_seed: Sequence[float]) -> tuple[float, float] | None
 
 
 def item_interval(
-    items: Iterable[Items], metric: str, draws: int = 1000, seed: int = 0
+    items: Iterable[tuple[Counts, Counts]], metric: str, draws: int = 1000, seed: int = 0
 ) -> tuple[float, float] | None:
     """95 % percentile interval of score(A) − score(B), averaged over languages, from resampling
-    test items within each language; both systems see the same items.
+    test items (texts, or tagged sentences) within each language; both systems see the same items.
 
-    ``items`` holds per language the gold labels ``[items]`` and the predictions of A and of B,
-    each ``[items]``, or ``[runs, items]`` to average the score over runs (seeds, random
-    partitions). ``metric`` is ``accuracy``, ``macro_f1`` or ``weighted_f1``, scored over the
-    labels present in gold or predictions of the resample, as scikit-learn does by default.
+    ``items`` holds per language what the metric is made of for A and for B, each
+    ``[runs, items, 3, classes]``: how many of each class an item has that are right, gold, and predicted
+    (``tasks.metrics.item_counts``); the score is averaged over runs (seeds, random partitions).
+    ``metric`` is ``accuracy``, or an F1 over the classes present in gold or predictions of the resample:
+    ``macro_f1``, ``weighted_f1``, or ``span_f1`` (of one class).
     The unit is 0 to 1. None without items. ValueError for another metric or unequal lengths.
     """
-    if metric not in ("accuracy", "macro_f1", "weighted_f1"):
-        raise ValueError(f"metric: expected accuracy, macro_f1 or weighted_f1, found {metric!r}")
+    if metric not in METRICS:
+        raise ValueError(f"metric: expected one of {', '.join(METRICS)}, found {metric!r}")
     rng = np.random.default_rng(seed)
-    differences = [_resampled(*language, metric, draws, rng) for language in items]
+    differences = [_resampled(a, b, metric, draws, rng) for a, b in items]
     return _percentiles(np.mean(differences, axis=0)) if differences else None
 
 
-def _resampled(
-    gold: ArrayLike, a: ArrayLike, b: ArrayLike, metric: str, draws: int, rng: np.random.Generator
-) -> Vector:
+def _resampled(a: Counts, b: Counts, metric: str, draws: int, rng: np.random.Generator) -> Vector:
     """score(A) − score(B) for each resample of one language's items, ``[draws]``.
 
-    Items with equal gold and predictions are interchangeable, so only their counts are drawn.
+    Items with equal counts are interchangeable, so only how many of each kind are drawn.
     """
-    columns = [np.atleast_2d(np.asarray(part)) for part in (gold, a, b)]
-    if len({part.shape[1] for part in columns}) != 1 or not columns[0].shape[1]:
-        found = ", ".join(str(part.shape[1]) for part in columns)
-        raise ValueError(f"items: expected as many gold labels as predictions, at least one, found {found}")
-    labels, coded = np.unique(np.concatenate(columns), return_inverse=True)
-    kinds, counts = np.unique(coded.reshape(-1, columns[0].shape[1]), axis=1, return_counts=True)
+    if a.ndim != 4 or b.ndim != 4 or a.shape[1:] != b.shape[1:] or not a.shape[1]:
+        raise ValueError(
+            f"items: expected [runs, items, 3, classes], at least one item, found {a.shape}, {b.shape}"
+        )
+    both = np.concatenate([a, b])
+    by_item = np.ascontiguousarray(both.swapaxes(0, 1)).reshape(both.shape[1], -1)
+    kinds, counts = np.unique(by_item, axis=0, return_counts=True)
     total = int(counts.sum())
     drawn = rng.multinomial(total, counts / total, size=draws).astype(np.float64)
-    scores = [_score(drawn, kinds[0], run, len(labels), metric) for run in kinds[1:]]
-    runs_of_a = len(columns[1])
-    difference: Vector = np.mean(scores[:runs_of_a], axis=0) - np.mean(scores[runs_of_a:], axis=0)
+    sums = (drawn @ kinds).reshape(draws, len(both), 3, -1)
+    scores = np.stack([_score(sums[:, run], metric) for run in range(len(both))])
+    difference: Vector = scores[: len(a)].mean(axis=0) - scores[len(a) :].mean(axis=0)
     return difference
 
 
-def _score(
-    drawn: Matrix, gold: NDArray[np.int64], predicted: NDArray[np.int64], labels: int, metric: str
-) -> Vector:
-    """The metric of each resample; ``drawn[draw, kind]`` counts items of one gold label and prediction."""
+def _score(sums: NDArray[np.float64], metric: str) -> Vector:
+    """The metric of each resample, from ``[draws, 3, classes]``."""
+    hits, gold, predicted = sums[:, 0], sums[:, 1], sums[:, 2]
     if metric == "accuracy":
-        accuracy: Vector = drawn @ (gold == predicted) / drawn.sum(axis=1)
+        accuracy: Vector = hits.sum(axis=1) / gold.sum(axis=1)
         return accuracy
-    one_hot = np.eye(labels)
-    of_gold, of_predicted = drawn @ one_hot[gold], drawn @ one_hot[predicted]
-    hits = drawn @ (one_hot[gold] * (gold == predicted)[:, None])
-    present = of_gold + of_predicted
+    present = gold + predicted
     f1 = 2 * hits / np.where(present > 0, present, 1.0)
-    weights = of_gold if metric == "weighted_f1" else (present > 0).astype(np.float64)
-    score: Vector = (f1 * weights).sum(axis=1) / weights.sum(axis=1)
+    weights = gold if metric == "weighted_f1" else (present > 0).astype(np.float64)
+    total = weights.sum(axis=1)
+    score: Vector = (f1 * weights).sum(axis=1) / np.where(total > 0, total, 1.0)  # a resample without spans: 0
     return score

@@ -19,6 +19,8 @@ from leaderboard.ranking import (
     centre,
     matrix_pearson,
     matrix_spearman,
+    merged,
+    midranks,
     ndcg_at_k,
     ndcg_chance,
     pearson,
@@ -27,7 +29,7 @@ from leaderboard.ranking import (
     regret_at_k,
     square,
 )
-from leaderboard.records import Beyond, Correlation
+from leaderboard.records import Beyond, Correlation, ObjectiveGain
 from leaderboard.resampling import item_interval, node_bootstrap_interval, qap_p, seed_interval
 
 __all__ = [
@@ -40,6 +42,8 @@ __all__ = [
     "ndcg_chance",
     "node_bootstrap_interval",
     "noise_ceiling",
+    "objective_gain",
+    "of_ceiling",
     "per_target_spearman",
     "qap_p",
     "regret_at_1",
@@ -47,16 +51,19 @@ __all__ = [
     "seed_interval",
 ]
 
+_LEAST_PARTITIONS = 4  # of three, any order comes one time in six
 
-def noise_ceiling(T_per_seed: Sequence[ArrayLike]) -> float | None:
+
+def noise_ceiling(T_per_seed: Sequence[ArrayLike], centred: bool = False) -> float | None:
     """√R_m with R_m = m·r̄ / (1 + (m − 1)·r̄) (Spearman–Brown), r̄ the mean pairwise Pearson
     correlation of T between m seeds over the off-diagonal cells known in both: about the
-    correlation with the mean T that a perfect measure could reach.
+    correlation with the mean T that a perfect measure could reach. ``centred``: of T less its source
+    and target effects, which seeds agree on more than on the rest.
 
     None with one seed or where no pair of seeds has a correlation; 0 where r̄ is negative, as
     then the seeds agree on nothing.
     """
-    matrices = [square(T) for T in T_per_seed]
+    matrices = [centre(T) if centred else square(T) for T in T_per_seed]
     pairs = []
     for first, second in combinations(matrices, 2):
         both = cells(first) & cells(second)
@@ -69,6 +76,35 @@ def noise_ceiling(T_per_seed: Sequence[ArrayLike]) -> float | None:
     if r < 1e-12:  # negative, or zero but for rounding, which the root would magnify
         return 0.0
     return float(np.sqrt(m * r / (1 + (m - 1) * r)))
+
+
+def of_ceiling(correlation: float | None, ceiling: float | None) -> float | None:
+    """A correlation as a share of the noise ceiling. Negative where the correlation is, and above 1 where it is
+    above the ceiling, which is an estimate; None where either is unknown or the ceiling is 0."""
+    if correlation is None or not ceiling:
+        return None
+    return correlation / ceiling
+
+
+def objective_gain(objectives: Sequence[float], scores: Sequence[float]) -> ObjectiveGain | None:
+    """Spearman of the objective that a measure gives to random partitions with what these turned out to score.
+
+    ``scores`` may as well be gains: what is the same for all partitions changes nothing. Objectives that
+    differ by float noise are equal. None with fewer than 4 partitions, or where either is constant or not finite.
+    ValueError if the two are not equally many.
+    """
+    if len(objectives) != len(scores):
+        raise ValueError(f"scores: expected one per objective, {len(objectives)}, found {len(scores)}")
+    x, y = (np.asarray(values, dtype=np.float64) for values in (objectives, scores))
+    if len(x) < _LEAST_PARTITIONS or not np.isfinite([x, y]).all():
+        return None
+    x, y = (midranks(merged(values / (np.abs(values).max() or 1.0))) for values in (x, y))
+    r = None if np.ptp(x) == 0 else pearson(x, y)
+    if r is None:
+        return None
+    return ObjectiveGain(
+        spearman=r, draws=len(x), objectives=[float(v) for v in objectives], scores=[float(v) for v in scores]
+    )
 
 
 def reliability(half: ArrayLike, other: ArrayLike) -> float | None:

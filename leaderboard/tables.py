@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from leaderboard.ranking import ndcg_chance
-from leaderboard.records import GainIntervals, Interval, Record, Score
+import numpy as np
+
+from leaderboard.captions import caption, chance, notes
+from leaderboard.names import name
+from leaderboard.records import GainIntervals, Interval, Record, Score, Transfer
+from leaderboard.standing import REFERENCE, Standing, standings
+from leaderboard.statistics import noise_ceiling, of_ceiling
 
 CONTROLS = ("random", "same-script", "size", "source-quality", "family", "oracle")
 """Measures that are shown below the others, in this order. Built-in names cannot be taken by plugins."""
@@ -26,9 +31,11 @@ _STATISTICS = (
     *("per_target_qap_p", "centred_per_target_qap_p"),
 )
 _CORRELATIONS = ("per_target_spearman", "centred_per_target_spearman")
+_OF_CEILING = (*_CORRELATIONS, "spearman", "pearson")
 
 COLUMNS = (
-    *("task", "protocol_id", "kind", "name", "metric", "score", "macro_f1"),
+    *("task", "protocol_id", "model", "preset", "strategy", "kind", "name", "rank", "rank_shared_by"),
+    *("metric", "score", "macro_f1"),
     *(
         f"gain_over_{other}{part}"
         for other in _GAINS
@@ -36,16 +43,23 @@ COLUMNS = (
     ),
     *("random_percentile", "random_sd", "random_draws"),
     *(f"{name}{part}" for name in _CORRELATIONS for part in ("", "_ci95_low", "_ci95_high")),
+    *("difference", "difference_low", "difference_high", "difference_p", "difference_p_holm", "difference_from"),
     *("spearman", "pearson", "qap_p", "ndcg_at_3", "ndcg_at_3_chance", "regret_at_1", "noise_ceiling"),
+    *("centred_noise_ceiling", *(f"{name}_of_ceiling" for name in _OF_CEILING)),
     *("regret_at_3", "reliability", "per_target_qap_p", "centred_per_target_qap_p"),
-    *("mrqap_coefficient", "mrqap_p"),
+    *("mrqap_coefficient", "mrqap_p", "objective_gain_spearman", "objective_gain_draws"),
     *("recovery_adjusted_rand", "mean_similarity", "yardstick"),
     *("access", "trainings", "seconds", "objective", "groups", "served", "collapsed", "skipped"),
+    *("mean_rank", "tasks", "tasks_lacking"),
 )
-"""Keys of every row. ``kind``: measure, control or baseline; ``random_percentile`` is a share, 0 to 1;
-``groups``: language codes; ``served``: of overlapping groups, which serves a language; ``collapsed``: languages
-where the model is no better than the majority class; ``yardstick``: mean similarity of a language to itself under
-another seed, beside ``mean_similarity`` of different ones; ``skipped``: why a measure says nothing."""
+"""Keys of every row. ``kind``: measure, control or baseline, or across, of which see ``leaderboard.across``;
+``rank`` by the headline, which ``rank_shared_by`` measures have; ``difference`` of the headline to that of
+``difference_from``, with its interval and p, also by Holm's method; ``…_of_ceiling``: as a share of the noise
+ceiling, which for the centred one is ``centred_noise_ceiling``; ``objective_gain_spearman`` of objective and score
+over the random partitions; ``random_percentile`` is a share, 0 to 1; ``groups``: language codes; ``served``: of
+overlapping groups, which serves a language; ``collapsed``: languages where the model is no better than the
+majority class; ``yardstick``: mean similarity of a language to itself under another seed, beside
+``mean_similarity`` of different ones; ``skipped``: why a measure says nothing."""
 
 Row = dict[str, Any]
 
@@ -57,6 +71,9 @@ class Table:
     task: str
     protocol_id: str
     caption: str
+    reading: str  # of ranks, differences and what is bold; empty where there are none
+    languages: int
+    seeds: int
     rows: list[Row]
     notes: list[str]
 
@@ -64,37 +81,46 @@ class Table:
 def table(records: Sequence[Record]) -> Table:
     """One table from records of one task and protocol. ValueError if there are none or several protocols.
 
-    Measures come first, by group score from high to low, ties and missing scores by name; then
-    the :data:`CONTROLS` in their order; then the baselines. Records without correlations
-    (samples) are shown with their scores only and, as a rank would mean nothing, by name.
+    Measures come first, by the headline (the centred correlation per target) from high to low, equal ones by
+    group score, then by name; then the :data:`CONTROLS` in their order, which have no rank and are not
+    compared; then the baselines. Records without correlations (samples) are shown with their scores only
+    and, as a rank would mean nothing, by name.
     """
     keys = sorted({(record.task, record.protocol_id) for record in records})
     if len(keys) != 1:
         raise ValueError(f"table: expected records of one task and protocol, found {len(keys)} protocols")
-    ordered = sorted(records, key=_order)
-    rows = [_measure_row(record) for record in ordered] + _baseline_rows(ordered)
-    return Table(*keys[0], _caption(ordered), rows, _notes(ordered, rows))
+    found = standings({name(one): one for one in sorted(records, key=name) if one.measure not in CONTROLS})
+    ordered = sorted(records, key=lambda record: _order(record, found.by_name.get(name(record))))
+    ceilings = _Ceilings()
+    rows = [_measure_row(one, found.by_name.get(name(one)), ceilings) for one in ordered]
+    rows += _baseline_rows(ordered)
+    first = ordered[0]
+    size = len(first.languages), len(first.transfer.seeds)
+    return Table(*keys[0], caption(ordered), found.said, *size, rows, notes(ordered, rows))
 
 
-def name(record: Record) -> str:
-    """The measure with its parameters, as on the command line: ``gradsim[blocks=body]``."""
-    params = ",".join(f"{key}={value}" for key, value in sorted(record.measure_params.items()))
-    return f"{record.measure}[{params}]" if params else record.measure
-
-
-def _order(record: Record) -> tuple[int, int, float, str]:
-    control = record.measure in CONTROLS
-    place = CONTROLS.index(record.measure) if control else 0
-    grouped = record.scores.grouped
-    if record.skipped:
-        return int(control), len(CONTROLS), float("inf"), name(record)
-    ranked = not control and grouped is not None and record.correlation is not None
-    return int(control), place, -grouped.mean if ranked and grouped else float("inf"), name(record)
+def _order(record: Record, standing: Standing | None) -> tuple[int, float, float, float, str]:
+    inf = float("inf")
+    if record.measure in CONTROLS:
+        place = len(CONTROLS) if record.skipped else CONTROLS.index(record.measure)
+        return 2, place, 0.0, 0.0, name(record)
+    found, grouped = record.correlation, record.scores.grouped
+    if record.skipped or found is None:
+        return int(record.skipped is not None), inf, inf, inf, name(record)
+    headline = found.centred_per_target_spearman
+    return (
+        0,
+        inf if standing is None else standing.rank,
+        inf if headline is None else -headline,
+        inf if grouped is None else -grouped.mean,
+        name(record),
+    )
 
 
 def _row(record: Record, kind: str, label: str, score: Score | None) -> Row:
     row: Row = dict.fromkeys(COLUMNS)
     row |= {"task": record.task, "protocol_id": record.protocol_id, "kind": kind, "name": label}
+    row |= {key: _text(record.protocol.get(key)) for key in ("model", "preset")} | {"strategy": record.strategy}
     if score is not None:
         row |= {"metric": score.metric, "score": score.mean, "macro_f1": score.macro_f1}
         row["collapsed"] = _collapsed(record, score)
@@ -111,7 +137,7 @@ def _collapsed(record: Record, score: Score) -> list[str]:
     return [code for code in both if own[code] <= floor[code] + 1e-12]
 
 
-def _measure_row(record: Record) -> Row:
+def _measure_row(record: Record, standing: Standing | None, ceilings: _Ceilings) -> Row:
     kind = "control" if record.measure in CONTROLS else "measure"
     grouped = record.scores.grouped
     row = _row(record, kind, name(record), grouped)
@@ -137,10 +163,49 @@ def _measure_row(record: Record) -> Row:
         row[key] = getattr(found, key)
     if found.mrqap is not None:
         row |= {"mrqap_coefficient": found.mrqap.coefficient, "mrqap_p": found.mrqap.p}
+    if record.objective_gain is not None:
+        gain = record.objective_gain
+        row |= {"objective_gain_spearman": gain.spearman, "objective_gain_draws": gain.draws}
     for key in _CORRELATIONS:
         _put(row, f"{key}_ci95", getattr(found, f"{key}_ci95"))
-    row["ndcg_at_3_chance"] = _chance(record)
+    row["ndcg_at_3_chance"] = chance(record)
+    row["centred_noise_ceiling"] = centred = ceilings.of(record)
+    for key in _OF_CEILING:
+        ceiling = centred if key.startswith("centred") else found.noise_ceiling
+        row[f"{key}_of_ceiling"] = of_ceiling(row[key], ceiling)
+    return row | _standing(standing)
+
+
+def _standing(standing: Standing | None) -> Row:
+    if standing is None:
+        return {}
+    row: Row = {"rank": standing.rank, "rank_shared_by": standing.sharing}
+    if standing.against is not None:
+        found = standing.against.difference
+        row |= {"difference": found.difference, "difference_low": found.low, "difference_high": found.high}
+        row |= {"difference_p": found.p, "difference_p_holm": standing.against.adjusted}
+        row["difference_from"] = REFERENCE
     return row
+
+
+class _Ceilings:
+    """The noise ceiling of T without source and target effects, once for records that share their transfer."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[Transfer, float | None]] = []
+
+    def of(self, record: Record) -> float | None:
+        for transfer, ceiling in self.known:
+            if transfer == record.transfer:
+                return ceiling
+        found = noise_ceiling([np.array(one.test, dtype=float) for one in record.transfer.seeds], centred=True)
+        # The fit behind it may differ in the last digits between machines, and tables must not.
+        self.known.append((record.transfer, None if found is None else round(found, 6)))
+        return self.known[-1][1]
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _alike(record: Record) -> Row:
@@ -195,103 +260,3 @@ def _baseline_rows(records: Sequence[Record]) -> list[Row]:
                 rows.append(row | {"collapsed": None} if kind == "majority" else row)
                 break
     return rows
-
-
-def _targets_only(record: Record) -> list[str]:
-    rows = zip(record.languages, record.transfer.test, strict=True)
-    return [code for code, row in rows if all(cell is None for cell in row)]
-
-
-def _chance(record: Record) -> float | None:
-    """NDCG@3 of a random order, averaged over targets as the statistic is."""
-    targets = len(_targets_only(record))
-    sources = len(record.languages) - targets
-    if sources < 3:
-        return None
-    # A target-only language has all sources as candidates, a source all but itself.
-    return (sources * ndcg_chance(sources) + targets * ndcg_chance(sources + 1)) / (sources + targets)
-
-
-def _caption(records: Sequence[Record]) -> str:
-    record = records[0]  # all that is said here is equal by protocol
-    protocol = record.protocol
-    targets = _targets_only(record)
-    languages = f"{len(record.languages)} languages"
-    if targets:
-        languages += f" ({len(targets)} as targets only: {', '.join(targets)})"
-    grouping = protocol.get("grouping")
-    if isinstance(grouping, dict):
-        rule, k = grouping.get("name"), grouping.get("k")
-    else:
-        rule, k = grouping, protocol.get("k")
-    if k is None:
-        k = next((len(one.groups) for one in records if one.groups), None)
-    seeds = protocol.get("seeds")
-    if not isinstance(seeds, (list, tuple)) or not seeds:
-        seeds = [one.seed for one in record.transfer.seeds] if seeds is None else [seeds]
-    grouped = record.scores.grouped or record.scores.multilingual or record.scores.monolingual
-    parts = [
-        record.task,
-        f"data {record.data.source} {record.data.fingerprint[:12]}",
-        f"model {protocol.get('model', '–')}",
-        languages,
-        f"K = {'–' if k is None else k} by {'–' if rule is None else rule}",
-        f"preset {protocol.get('preset', '–')}",
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds)) or '–'}",
-        f"scores in {grouped.metric if grouped else '–'}",
-        f"transfer in {record.transfer.metric}",
-    ]
-    chance = _chance(record)
-    if chance is not None and any(one.correlation is not None for one in records):
-        parts.append(f"NDCG@3 by chance {chance:.2f}")
-    return " · ".join(parts) + f" · protocol {record.protocol_id}"
-
-
-def _controls(record: Record) -> list[str]:
-    beyond = record.correlation.mrqap if record.correlation else None
-    return beyond.controls if beyond else []
-
-
-def _notes(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
-    notes = []
-    notes += [f"Skipped: {record.skipped}" for record in records if record.skipped]
-    records = [record for record in records if not record.skipped]
-    without = [name(record) for record in records if record.correlation is None]
-    if without:
-        which = "All rows" if len(without) == len(records) else ", ".join(without)
-        notes.append(f"{which}: scores only. A sample carries no correlations, gains, intervals or ranks.")
-    if len(without) < len(records):
-        notes.append(
-            "Scores ×100; gains and regret in points; [ ] are 95 % intervals: of gains over test items, of "
-            "correlations over languages. The percentile is the share of random partitions that are beaten."
-        )
-    controls = sorted({name for one in records for name in _controls(one)})
-    if controls:
-        notes.append(
-            f"MRQAP β: what the measure knows of transfer beyond {', '.join(controls)}, source and target; in "
-            "standard deviations of ranks, p by permuting languages."
-        )
-    if any(row["reliability"] is not None for row in rows):
-        notes.append("Reliability: agreement of the measure's odd and even probes, stepped up to all of them.")
-    if any(row["recovery_adjusted_rand"] is not None for row in rows):
-        notes.append(
-            "Recovery: adjusted Rand index of a partition into as many groups as there are planted families."
-        )
-    if any(row["yardstick"] is not None for row in rows):
-        notes.append(
-            "Alike / same: mean similarity of two languages / of a language to itself under another seed, in the "
-            "measure's own unit: where the second is no higher, the first says nothing."
-        )
-    for record in records:
-        if record.similarity.contributions:
-            shares = sorted(record.similarity.contributions.items(), key=lambda item: (-item[1], item[0]))
-            parts = ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares)
-            notes.append(f"{name(record)} is made of: {parts}")
-    collapsed: dict[tuple[str, ...], list[str]] = {}
-    for row in rows:
-        if row["collapsed"]:
-            collapsed.setdefault(tuple(row["collapsed"]), []).append(row["name"])
-    if collapsed:
-        listed = [f"{', '.join(codes)} ({len(codes)}: {', '.join(by)})" for codes, by in collapsed.items()]
-        notes.append(f"† no better than the majority class (collapsed): {'; '.join(listed)}")
-    return notes

@@ -84,7 +84,7 @@ def _random_state(seed: int) -> int:
 
 
 def _labels(evidence: Evidence, language: Language) -> Counter[Hashable]:
-    return Counter(example.label for example in evidence.examples(language, "train"))
+    return Counter(label for example in evidence.examples(language, "train") for label in example.targets)
 
 
 def chosen_texts(evidence: Evidence, languages: Sequence[Language]) -> dict[Language, list[str]]:

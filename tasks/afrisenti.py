@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from tasks import sources
 from tasks.afrisenti_pins import COMMIT, PINS
 from tasks.base import Access, Corpus, DataError, Example, Source, Split, Task, TaskSpec
-from tasks.hub import HubRepository, hub_repository
+from tasks.hub import hub_repository
 from tasks.languages import Language, language
+from tasks.published import FolderCorpus, PublishedCorpus, index_folder, open_published
+from tasks.rows import Rows
+from tasks.text_file import TextFile
 from tasks.tsv import parse_tsv
 
 NAME = "afrisenti"
@@ -51,74 +55,40 @@ class AfriSenti(Task):
     def targets_only(self) -> frozenset[Language]:
         return frozenset(language(code) for code in _TARGETS_ONLY)
 
-    def open(self, access: Access) -> AfriSentiCorpus:
-        """The user's folder if it has ``afrisenti/``, else the authors' files, else the hub.
+    def open(self, access: Access) -> Corpus:
+        """The user's folder if it has ``afrisenti/``, else the authors' files, else the hub, else a sample.
 
         What comes from the network is fetched when a language and split is first asked for.
         """
-        root = sources.folder(access, NAME)
-        if root is not None:
-            return _Folder(root)
-        tried = [] if access.data is None else [f"folder: no {NAME}/ in {access.data}"]
-        for source in (_Files, _Hub):
-            try:
-                corpus = source(access)
-                corpus.examples(language(_PROBED[0]), _PROBED[1])
-                return corpus
-            except DataError as error:
-                tried.append(f"{source.source}: {error}")
-        raise DataError(
-            f"no data for {NAME}; allowed: a data folder with {NAME}/<language>/<split>.tsv, the authors' "
-            f"files, the hub; tried: {' | '.join(tried)}"
+        index = index_folder(access)
+
+        def read(path: Path, split: Split) -> Rows:
+            return TextFile(path, text="tweet", labels=LABELS, index=index)
+
+        return open_published(
+            self,
+            access,
+            lambda root: FolderCorpus(self, root, read),
+            {"the authors' files": lambda: _Files(self, access), "the hub": lambda: _Hub(self, access)},
+            (language(_PROBED[0]), _PROBED[1]),
         )
 
 
-class AfriSentiCorpus(Corpus):
-    """The corpus from one of its sources; what was read stays in memory."""
-
-    def __init__(self) -> None:
-        self._read: dict[tuple[str, Split], list[Example]] = {}
-
-    def examples(self, language: Language, split: Split) -> list[Example]:
-        if language.code not in PINS:
-            raise DataError(f"{NAME} has no {language.name}; allowed: {', '.join(_CODES)}; found {language.code}")
-        key = language.code, split
-        if key not in self._read:
-            self._read[key] = self._load(*key)
-        return list(self._read[key])
-
-    def _load(self, code: str, split: Split) -> list[Example]:
-        raise NotImplementedError
-
-
-class _Folder(AfriSentiCorpus):
-    source: Source = "folder"
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self._root = root
-
-    def _load(self, code: str, split: Split) -> list[Example]:
-        path = sources.folder_file(self._root, code, split)
-        if not path.exists() and _has_none(code, split):
-            return []
-        return parse_tsv(sources.read(path), str(path), "tweet", LABELS)
-
-
-class _Files(AfriSentiCorpus):
+class _Files(PublishedCorpus):
     """The authors' files at one commit. ``KINSHIP_AFRISENTI_URL`` names a mirror of their folder ``data``."""
 
     source: Source = "files"
 
-    def __init__(self, access: Access) -> None:
-        super().__init__()
+    def __init__(self, task: AfriSenti, access: Access) -> None:
+        super().__init__(task)
         self._base = (os.environ.get("KINSHIP_AFRISENTI_URL") or FILES_URL).rstrip("/")
         self._cache = None if access.cache is None else access.cache / NAME / COMMIT
         self._offline = access.offline
 
-    def _load(self, code: str, split: Split) -> list[Example]:
-        if _has_none(code, split):
-            return []
+    def _open(self, language: Language, split: Split) -> Sequence[Example]:
+        if self._has_none(language, split):
+            return ()
+        code = language.code
         kept = None if self._cache is None else sources.folder_file(self._cache, code, split)
         *others, last = _PUBLISHED_AS.get(code, (code,))
         for folder in others:
@@ -128,7 +98,10 @@ class _Files(AfriSentiCorpus):
                 pass
         return self._pinned(last, code, split, kept)
 
-    def _pinned(self, folder: str, code: str, split: Split, kept: Path | None) -> list[Example]:
+    def _where(self, language: Language, split: Split) -> str:
+        return f"{self._base}/{language.code}/{split}.tsv"
+
+    def _pinned(self, folder: str, code: str, split: Split, kept: Path | None) -> Sequence[Example]:
         url = f"{self._base}/{folder}/{split}.tsv"
 
         def check(content: bytes) -> list[Example]:
@@ -141,22 +114,28 @@ class _Files(AfriSentiCorpus):
                 )
             return examples
 
-        return sources.pinned(url, kept, check, self._offline)
+        return tuple(sources.pinned(url, kept, check, self._offline))
 
 
-class _Hub(AfriSentiCorpus):
+class _Hub(PublishedCorpus):
     source: Source = "hub"
 
-    def __init__(self, access: Access) -> None:
-        super().__init__()
-        self._repository: HubRepository = hub_repository(HUB_NAME, HUB_REVISION, access.offline)
+    def __init__(self, task: AfriSenti, access: Access) -> None:
+        super().__init__(task)
+        self._repository = hub_repository(HUB_NAME, HUB_REVISION, access.offline)
 
-    def _load(self, code: str, split: Split) -> list[Example]:
-        if _has_none(code, split):
-            return []
-        file = f"{code}/{'validation' if split == 'dev' else split}/0000.parquet"
+    def _open(self, language: Language, split: Split) -> Sequence[Example]:
+        if self._has_none(language, split):
+            return ()
+        file = self._file(language, split)
         rows = self._repository.rows(file, ("tweet", "label"))
-        return [self._example(row, f"{file} of {HUB_NAME}, row {i}") for i, row in enumerate(rows)]
+        return tuple(self._example(row, f"{file} of {HUB_NAME}, row {i}") for i, row in enumerate(rows))
+
+    def _where(self, language: Language, split: Split) -> str:
+        return f"{self._file(language, split)} of {HUB_NAME}"
+
+    def _file(self, language: Language, split: Split) -> str:
+        return f"{language.code}/{'validation' if split == 'dev' else split}/0000.parquet"
 
     @staticmethod
     def _example(row: dict[str, Any], where: str) -> Example:
@@ -168,8 +147,3 @@ class _Hub(AfriSentiCorpus):
         if isinstance(label, int) and 0 <= label < len(LABELS):
             return Example(text, label)
         raise DataError(f"{where}: unknown label; allowed: {', '.join(LABELS)}, or their index; found {label!r}")
-
-
-def _has_none(code: str, split: Split) -> bool:
-    """Two languages were published without training data."""
-    return split == "train" and code in _TARGETS_ONLY

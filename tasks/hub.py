@@ -1,4 +1,4 @@
-"""Dataset repositories on the hub: Parquet files at one commit, through ``huggingface_hub`` and ``datasets``.
+"""Dataset repositories on the hub: Parquet files at one commit, through ``huggingface_hub`` and ``pyarrow``.
 
 Nothing of a repository is run. Files are kept in the hub's own cache, which other programs share. The hub's
 address, its cache and whether it may be asked at all are read from the environment at each call:
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.base import DataError
+from tasks.base import DataError, Example
+from tasks.parquet import ParquetRows as ParquetRows
+from tasks.parquet import opened
 from tasks.sources import PATIENCE, TIMEOUT, one_line, within, write
 
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -35,18 +36,44 @@ class HubRepository:
         Raises:
             DataError: the file cannot be had, is no Parquet file, or lacks one of ``columns``.
         """
-        path = self._download(file)
-        where = f"{file} of {self.name} at {self.sha[:7]}"
-        try:
-            table = _read_parquet(path)
-        except Exception as error:  # whatever the libraries raise, to the user it is an unreadable file
-            raise DataError(f"cannot read {where}; a Parquet file is needed; found: {one_line(error)}") from error
-        missing = [each for each in columns if each not in table.column_names]
-        if missing:
-            raise DataError(
-                f"{where} lacks a column; needed: {', '.join(columns)}; found: {', '.join(table.column_names)}"
-            )
-        return list(table.select_columns(list(columns)))
+        where = f"{file} of {self._at()}"
+        with opened(self._download(file), columns, where) as parquet:
+            rows: list[dict[str, Any]] = parquet.read(columns=list(columns)).to_pylist()
+        return rows
+
+    def parquet(
+        self,
+        files: Sequence[str],
+        columns: Sequence[str],
+        example: Callable[[Mapping[str, Any], str], Example],
+        label: str | None,
+    ) -> ParquetRows:
+        """The examples of these Parquet files, one after another (see :class:`ParquetRows`).
+
+        Raises:
+            DataError: a file cannot be had, is no Parquet file, lacks a column, or a row has no label.
+        """
+        paths = [Path(self._download(each)) for each in files]
+        return ParquetRows(paths, columns, example, label, self._at(), names=files)
+
+    def files(self) -> tuple[str, ...]:
+        """The names of the repository's files, sorted; offline, of those that are in the cache.
+
+        Raises:
+            DataError: the hub does not answer, or there are no files.
+        """
+        if self.offline:
+            root = _kept(self.name) / "snapshots" / self.sha
+            names = [each.relative_to(root).as_posix() for each in root.rglob("*") if each.is_file()]
+        else:
+            names = [each.rfilename for each in _ask(self.name, self.sha).siblings or ()]
+        if not names:
+            place = "in the hub's cache" if self.offline else f"on the hub at {_endpoint()}"
+            raise DataError(f"no files of {self.name} {place}; some at {self.sha[:7]} are needed; found none")
+        return tuple(sorted(names))
+
+    def _at(self) -> str:
+        return f"{self.name} at {self.sha[:7]}"
 
     def _download(self, file: str) -> str:
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -88,7 +115,9 @@ def hub_repository(name: str, revision: str, offline: bool = False) -> HubReposi
         DataError: the hub does not answer or does not know the repository; offline, the cache does not.
     """
     offline = offline or _hub_offline()
-    kept = _cache() / f"datasets--{name.replace('/', '--')}" / "refs" / revision
+    if _SHA.fullmatch(revision):
+        return HubRepository(name, revision, offline)
+    kept = _kept(name) / "refs" / revision
     if offline:
         sha = kept.read_text(encoding="ascii", errors="replace").strip() if kept.is_file() else ""
         if not _SHA.fullmatch(sha):
@@ -97,41 +126,26 @@ def hub_repository(name: str, revision: str, offline: bool = False) -> HubReposi
                 f"found no commit of {revision}"
             )
         return HubRepository(name, sha, offline)
-    sha = _ask(name, revision)
+    sha = _ask(name, revision).sha
+    if sha is None or not _SHA.fullmatch(sha):
+        raise DataError(
+            f"the hub at {_endpoint()} names no commit of {name}; 40 hex digits are needed; found {sha!r}"
+        )
     write(kept, sha.encode())  # where the hub's own library keeps it
     return HubRepository(name, sha, offline)
 
 
-def _ask(name: str, revision: str) -> str:
+def _ask(name: str, revision: str) -> Any:
     from huggingface_hub import HfApi
 
     try:
         api = HfApi(endpoint=_endpoint())
-        sha = within(PATIENCE, lambda: api.dataset_info(name, revision=revision, timeout=TIMEOUT)).sha
+        return within(PATIENCE, lambda: api.dataset_info(name, revision=revision, timeout=TIMEOUT))
     except Exception as error:
         raise DataError(
             f"cannot reach {name} on the hub at {_endpoint()}; a commit of {revision} is needed; "
             f"found: {one_line(error)}"
         ) from error
-    if sha is None or not _SHA.fullmatch(sha):
-        raise DataError(
-            f"the hub at {_endpoint()} names no commit of {name}; 40 hex digits are needed; found {sha!r}"
-        )
-    return sha
-
-
-def _read_parquet(path: str) -> Any:
-    """A ``datasets.Dataset``, in memory: what the library writes on the way goes when it is read."""
-    import datasets
-
-    silent = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        with tempfile.TemporaryDirectory(prefix="kinship-") as scratch:
-            return datasets.Dataset.from_parquet(path, cache_dir=scratch, keep_in_memory=True)
-    finally:
-        if not silent:
-            datasets.enable_progress_bars()
 
 
 def _endpoint() -> str:
@@ -146,6 +160,11 @@ def _cache() -> Path:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)
+
+
+def _kept(name: str) -> Path:
+    """Where the hub's own library keeps a repository."""
+    return _cache() / f"datasets--{name.replace('/', '--')}"
 
 
 def _hub_offline() -> bool:

@@ -47,6 +47,10 @@ class Rows(Sequence[Example]):
         return self.take([range(len(self))[place]])[0]
 
     def __eq__(self, other: Any) -> bool:
-        return self is other or (isinstance(other, Sequence) and list(self) == list(other))
+        if self is other:
+            return True
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(mine == its for mine, its in zip(self, other, strict=True))
 
     __hash__ = None  # type: ignore[assignment]

@@ -19,14 +19,20 @@ POOL = 50  # batches that are sorted by length together: little padding, still r
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of many examples, end to end (``ids[offsets[i]:offsets[i + 1]]``)."""
+    """Token ids of many texts, end to end (``ids[offsets[i]:offsets[i + 1]]``), a row for each.
+
+    A row is an example, or, of tagged tokens, as much of a sentence as fits. ``tags`` are the labels of
+    tokens, -1 where there is none to predict: behind the first of a word, and at special tokens.
+    """
 
     ids: NDArray[np.int32]
     types: NDArray[np.int8] | None
     offsets: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64]  # of rows, 0 where tokens are tagged
     halves: NDArray[np.int8]  # 0 or 1: the half an item falls into, the same in every language
     pad: int
+    tags: NDArray[np.int16] | None = None  # of tokens
+    owners: NDArray[np.int64] | None = None  # of rows: the sentence a row is of, where tokens are tagged
 
     @classmethod
     def open(cls, folder: Path) -> Encoded:
@@ -40,6 +46,8 @@ class Encoded:
             arrays["labels"],
             arrays["halves"],
             int(meta["pad"]),
+            arrays.get("tags"),
+            arrays.get("owners"),
         )
 
     def __len__(self) -> int:
@@ -49,18 +57,42 @@ class Encoded:
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self.offsets)
 
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """All that is to be predicted, in order: a label a row, or a tag a word."""
+        return self.labels if self.tags is None else self.tags[self.tags >= 0].astype(np.int64)
+
+    @property
+    def terms(self) -> NDArray[np.int64]:
+        """How many targets each row has, ``[rows]``."""
+        if self.tags is None:
+            return np.ones(len(self), dtype=np.int64)
+        before = np.concatenate([[0], np.cumsum(self.tags >= 0)])
+        return np.diff(before[self.offsets])
+
+    @property
+    def words(self) -> NDArray[np.int64] | None:
+        """How many words each sentence has, where tokens are tagged."""
+        if self.owners is None:
+            return None
+        return np.bincount(self.owners, weights=self.terms).astype(np.int64)
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded tensors ``[examples, length]`` and labels ``[examples]``."""
+    """Padded tensors ``[rows, length]`` and labels ``[terms]``: one a row, or one at each of ``places``.
+
+    ``places`` are the places, ``[terms]``, of the tokens to be labelled in the flattened ``ids``.
+    """
 
     ids: Tensor
     mask: Tensor
     labels: Tensor
     types: Tensor | None = None
+    places: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.ids)
 
     def to(self, device: torch.device) -> Batch:
         def move(tensor: Tensor) -> Tensor:
@@ -71,11 +103,18 @@ class Batch:
             move(self.mask),
             move(self.labels),
             None if self.types is None else move(self.types),
+            None if self.places is None else move(self.places),
         )
 
     def __getitem__(self, rows: slice) -> Batch:
         types = None if self.types is None else self.types[rows]
-        return Batch(self.ids[rows], self.mask[rows], self.labels[rows], types)
+        labels, places = self.labels[rows], None
+        if self.places is not None:
+            start, stop, _ = rows.indices(len(self))
+            width = self.ids.shape[1]
+            here = (self.places >= start * width) & (self.places < stop * width)
+            labels, places = self.labels[here], self.places[here] - start * width
+        return Batch(self.ids[rows], self.mask[rows], labels, types, places)
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
@@ -83,16 +122,22 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
     types = [batch.types for batch in batches if batch.types is not None]
+    places, before = [], 0
+    for batch in batches:
+        if batch.places is not None:
+            places.append(batch.places + before)
+        before += batch.ids.numel()
     return Batch(
         torch.cat([batch.ids for batch in batches]),
         torch.cat([batch.mask for batch in batches]),
         torch.cat([batch.labels for batch in batches]),
         torch.cat(types) if types else None,
+        torch.cat(places) if places else None,
     )
 
 
 def collate(sets: Sequence[Encoded], which: NDArray[np.int64], rows: NDArray[np.int64]) -> Batch:
-    """Examples ``rows[k]`` of ``sets[which[k]]``, padded to the longest of them."""
+    """Rows ``rows[k]`` of ``sets[which[k]]``, padded to the longest of them."""
     pieces = [
         (sets[w], int(sets[w].offsets[r]), int(sets[w].offsets[r + 1])) for w, r in zip(which, rows, strict=True)
     ]
@@ -100,17 +145,25 @@ def collate(sets: Sequence[Encoded], which: NDArray[np.int64], rows: NDArray[np.
     ids = np.full((len(pieces), width), sets[0].pad, dtype=np.int64)
     mask = np.zeros((len(pieces), width), dtype=np.int64)
     types = np.zeros_like(ids) if any(one.types is not None for one, _, _ in pieces) else None
+    tags = np.full(ids.shape, -1, dtype=np.int64) if any(one.tags is not None for one, _, _ in pieces) else None
     for place, (one, start, end) in enumerate(pieces):
         ids[place, : end - start] = one.ids[start:end]
         mask[place, : end - start] = 1
         if types is not None and one.types is not None:
             types[place, : end - start] = one.types[start:end]
-    labels = np.array([sets[w].labels[r] for w, r in zip(which, rows, strict=True)], dtype=np.int64)
+        if tags is not None and one.tags is not None:
+            tags[place, : end - start] = one.tags[start:end]
+    if tags is None:
+        places, labels = None, np.array([sets[w].labels[r] for w, r in zip(which, rows, strict=True)], np.int64)
+    else:
+        places = np.flatnonzero(tags >= 0)
+        labels = tags.reshape(-1)[places]
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(mask),
         torch.from_numpy(labels),
         None if types is None else torch.from_numpy(types),
+        None if places is None else torch.from_numpy(places),
     )
 
 

@@ -62,7 +62,15 @@ def _pooled(encoder: Any, data: Encoded, layer: int, width: int, device: torch.d
         mask = batch.mask.unsqueeze(-1).float()  # makes the sum float32 in bf16 too
         found[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
         start += len(rows)
-    return found
+    return found if data.owners is None else _whole(found, data, data.owners)
+
+
+def _whole(found: NDArray[np.float32], data: Encoded, owners: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Vectors of sentences that are in several rows: the mean over all their tokens."""
+    sums = np.zeros((int(owners.max(initial=-1)) + 1, found.shape[1]))
+    np.add.at(sums, owners, found * data.lengths[:, None])
+    tokens = np.bincount(owners, weights=data.lengths)
+    return np.asarray(sums / tokens[:, None], dtype=np.float32)
 
 
 def _hidden(encoder: Any, batch: Batch, layer: int) -> Tensor:

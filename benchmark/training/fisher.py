@@ -14,6 +14,8 @@ from benchmark.training.batches import Encoded, collate
 from benchmark.training.loop import autocast
 from benchmark.training.model import blocks
 
+DRAWS = 4  # of random signs, for each sentence of tagged tokens
+
 
 def fisher(
     model: nn.Module,
@@ -27,7 +29,8 @@ def fisher(
     """F = E_x E_{y∼p(y|x)} (∂ log p(y|x)/∂θ)² by block, as in Task2Vec (Achille et al. 2019).
 
     x runs over at most so many examples, drawn at random; y over the model's own predictions, not the
-    gold labels, and its expectation is exact. A filter is the row of a matrix (an output, or the
+    gold labels, and its expectation is exact (of tagged tokens, taken as independent given the sentence,
+    an unbiased estimate: see ``directions``). A filter is the row of a matrix (an output, or the
     embedding of a token); a bias or a norm has one weight a filter. The model is left as it was.
 
     Raises:
@@ -52,10 +55,10 @@ def fisher(
             embedded.clear()
             batch = collate([data], np.zeros(1, dtype=np.int64), np.array([row])).to(device)
             with autocast(device, precision):
-                logits = model(batch)[0].float()
+                logits = model(batch).float()
             # The gradient of a token's embedding is had from its occurrences, not from the whole table.
             inputs = [parameters[name] for name in dense] + (embedded if table_name else [])
-            for direction in factors(logits.detach()):
+            for direction in directions(logits.detach(), derive(seed, "fisher", str(row))):
                 grads = torch.autograd.grad(logits, inputs, direction, retain_graph=True, allow_unused=True)
                 for name, grad in zip(dense, grads, strict=False):
                     if grad is not None:
@@ -70,6 +73,21 @@ def fisher(
         for block, of_block in by_block.items()
     }
     return arrays, {"blocks": list(by_block), "examples": len(rows)}
+
+
+def directions(logits: Tensor, seed: int) -> Tensor:
+    """Vectors v, ``[directions, terms, labels]``, with Σ (v·∂logits/∂θ)² the expected squared gradient.
+
+    For one term they are its ``factors``. For more, that would be (labels − 1) × terms backward passes;
+    ``DRAWS`` sums of all of them under random signs have the same expectation (Hutchinson 1989).
+    """
+    each = torch.stack([factors(term) for term in logits])  # [terms, labels - 1, labels]
+    if len(logits) == 1:
+        return each.transpose(0, 1)
+    random = torch.Generator().manual_seed(seed % 2**63)
+    signs = torch.randint(0, 2, (DRAWS, *each.shape[:2]), generator=random).to(each) * 2 - 1
+    found: Tensor = torch.einsum("dtk,tkl->dtl", signs, each) / DRAWS**0.5
+    return found
 
 
 def factors(logits: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from benchmark.training.batches import Encoded, collate
 from benchmark.training.evaluation import predict
 from benchmark.training.gates import Gates
 from benchmark.training.loop import autocast
-from benchmark.training.model import cross_entropy
+from benchmark.training.model import losses_by_row
 from tasks.metrics import score
 
 TRAIN, DEV = 128, 200  # examples at most, for importance and for the score
@@ -28,7 +29,7 @@ def subnetwork(
     dev: Encoded,
     *,
     metric: str,
-    labels: int,
+    labels: Sequence[str],
     tolerance: float,
     seed: int,
     precision: str,
@@ -48,7 +49,8 @@ def subnetwork(
         raise ValueError(f"masks need train and dev examples, found {len(train)} and {len(dev)}")
     train = _take(train, _sample(train, TRAIN, derive(seed, "masks", "train")))
     dev_parts = [_take(dev, rows) for rows in _parts(dev, _sample(dev, DEV, derive(seed, "masks", "dev")))]
-    gold = np.concatenate([part.labels for part in dev_parts])
+    gold = np.concatenate([part.targets for part in dev_parts])
+    words = None if dev.tags is None else np.concatenate([part.terms for part in dev_parts])
     was_training = model.training
     model.eval()
     try:
@@ -56,7 +58,7 @@ def subnetwork(
 
             def dev_score() -> float:
                 said = [predict(model, [part], device, precision)[0] for part in dev_parts]
-                return score(metric, gold, np.concatenate(said), labels)
+                return score(metric, gold, np.concatenate(said), labels, words)
 
             full = kept = dev_score()
             gates.open(device)
@@ -96,7 +98,7 @@ def importance(
             own = [mask.expand(len(rows), -1, -1).clone().requires_grad_() for mask in masks]
             gates.heads, gates.units = own
             with autocast(device, precision):
-                loss = cross_entropy(model, batch) * len(rows)
+                loss = losses_by_row(model, batch).sum()
             for total, grad in zip(totals, torch.autograd.grad(loss, own), strict=True):
                 total += grad.abs().sum(0)
     finally:
@@ -133,6 +135,7 @@ def _parts(data: Encoded, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _take(data: Encoded, rows: NDArray[np.int64]) -> Encoded:
+    """Some rows by themselves; of tagged tokens, each row as if it were a sentence."""
     places = np.concatenate([np.arange(data.offsets[row], data.offsets[row + 1]) for row in rows])
     return Encoded(
         data.ids[places],
@@ -141,4 +144,6 @@ def _take(data: Encoded, rows: NDArray[np.int64]) -> Encoded:
         data.labels[rows],
         data.halves[rows],
         data.pad,
+        None if data.tags is None else data.tags[places],
+        None if data.owners is None else np.arange(len(rows)),
     )

@@ -1,4 +1,4 @@
-"""The model: an encoder from a folder, mean pooling, and a linear head."""
+"""The model: an encoder from a folder and a linear head, on the mean of a text or on its tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmark.training.batches import Batch
 
 
 class Classifier(nn.Module):
-    """Mean of the last hidden states, dropout, one linear layer."""
+    """The last hidden states, their mean where a text has one label; dropout, one linear layer."""
 
     def __init__(self, encoder: nn.Module, labels: int) -> None:
         super().__init__()
@@ -23,20 +23,33 @@ class Classifier(nn.Module):
         self.head = nn.Linear(int(config.hidden_size), labels)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits, shape ``[examples, labels]``."""
+        """Logits, shape ``[terms, labels]``: of each row, or of each token that the batch has labels for."""
         inputs: dict[str, Tensor] = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if batch.types is not None:
             inputs["token_type_ids"] = batch.types
         hidden = self.encoder(**inputs).last_hidden_state
-        mask = batch.mask.unsqueeze(-1).to(hidden.dtype)
-        pooled = (hidden * mask).sum(1) / mask.sum(1)
-        logits: Tensor = self.head(self.dropout(pooled))
+        if batch.places is None:
+            mask = batch.mask.unsqueeze(-1).to(hidden.dtype)
+            labelled = (hidden * mask).sum(1) / mask.sum(1)
+        else:
+            labelled = hidden.flatten(0, 1)[batch.places]
+        logits: Tensor = self.head(self.dropout(labelled))
         return logits
 
 
 def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean loss over the batch, in float32 whatever the precision of the forward pass."""
+    """Mean loss over all labels of the batch, in float32 whatever the precision of the forward pass."""
     return nn.functional.cross_entropy(model(batch).float(), batch.labels)
+
+
+def losses_by_row(model: nn.Module, batch: Batch) -> Tensor:
+    """The loss of each row, ``[rows]``: of its label, or the mean over its labelled tokens."""
+    losses = nn.functional.cross_entropy(model(batch).float(), batch.labels, reduction="none")
+    if batch.places is None:
+        return losses
+    rows = batch.places // batch.ids.shape[1]
+    sums = torch.zeros(len(batch), device=losses.device).index_add(0, rows, losses)
+    return sums / torch.bincount(rows, minlength=len(batch))
 
 
 def load(folder: Path, labels: int, seed: int) -> Classifier:

@@ -127,12 +127,13 @@ class GradientTrace:
     def _backward(self, model: nn.Module, pool: Encoded, rows: NDArray[np.int64], ledger: _Ledger) -> float:
         """One language's gradient on one half: the mean loss, in micro-batches of similar lengths."""
         rows = rows[np.argsort(pool.lengths[rows], kind="stable")]
+        terms = int(pool.terms[rows].sum())
         total = 0.0
         for part in np.array_split(rows, -(-len(rows) // MICRO_BATCH)):
             batch = collate([pool], np.zeros(len(part), dtype=np.int64), part).to(self.device)
             ledger.tokens = torch.unique(batch.ids)
             with autocast(self.device, self.precision):
-                loss = cross_entropy(model, batch) * (len(part) / len(rows))
+                loss = cross_entropy(model, batch) * (len(batch.labels) / terms)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total

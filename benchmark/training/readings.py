@@ -45,7 +45,7 @@ def take(
             sets["train"],
             sets["dev"],
             metric=job.metric,
-            labels=job.labels,
+            labels=job.names,
             tolerance=float(params["tolerance"]),
             seed=seed,
             precision=precision,

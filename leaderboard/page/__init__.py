@@ -11,34 +11,37 @@ import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import accumulate
 from typing import Any
 
+from leaderboard.across import Across
+from leaderboard.page.across import across_html
 from leaderboard.page.boards import board_html, filters_html
 from leaderboard.page.columns import COLUMN_HELP
 from leaderboard.page.data import table_data
 from leaderboard.records import Record
-from leaderboard.tables import COLUMNS, table
+from leaderboard.tables import COLUMNS, Table
 
 _SCRIPTS = ("plots.js", "figures.js", "page.js")
 
 
-def page_html(records_by_table: Sequence[Sequence[Record]]) -> str:
-    """The page of some tables, each given as its records (of one task and protocol, as :func:`table` takes them).
-
-    ValueError as :func:`table` raises it.
-    """
-    tables = [(table(records), records) for records in records_by_table]
+def page_html(tables: Sequence[Table], records: Sequence[Sequence[Record]], across: Sequence[Across] = ()) -> str:
+    """The page of some tables, ``records`` those of each, and of what there is across tasks."""
+    sections = [*(board.rows for board in tables), *(one.rows for one in across)]
+    starts = list(accumulate(map(len, sections), initial=0))
     data = {
         "columns": COLUMNS,
-        "rows": [[row[column] for column in COLUMNS] for board, _ in tables for row in board.rows],
-        "tables": [table_data(board, records) for board, records in tables],
+        "rows": [[row[column] for column in COLUMNS] for rows in sections for row in rows],
+        "tables": [table_data(board, of) for board, of in zip(tables, records, strict=True)],
     }
+    boards = [board_html(place, board, starts[place]) for place, board in enumerate(tables)]
+    beyond = [across_html(place, one, starts[len(tables) + place]) for place, one in enumerate(across)]
     # Loaded by name: typed or not, plotly is needed for this one file of its own.
     plotly = importlib.import_module("plotly.offline").get_plotlyjs()
     parts = {
         "style": _file("page.css"),
-        "filters": filters_html([board for board, _ in tables]),
-        "boards": "\n".join(board_html(place, board) for place, (board, _) in enumerate(tables)),
+        "filters": filters_html(tables),
+        "boards": "\n".join([*boards, *beyond]),
         "help": COLUMN_HELP,
         "data": _json(data),
         "plotly": _script(plotly),

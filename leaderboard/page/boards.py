@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import groupby
 
 from leaderboard.page.columns import COLUMNS, NAME, Column
 from leaderboard.page.data import family
@@ -12,6 +13,7 @@ from leaderboard.tables import Row, Table
 
 def filters_html(boards: Sequence[Table]) -> str:
     """The options of the filters: what there is in any of the tables."""
+    models = sorted({_model(board) for board in boards})
     tasks = list(dict.fromkeys(board.task for board in boards))
     options = []
     for task in tasks:
@@ -26,6 +28,7 @@ def filters_html(boards: Sequence[Table]) -> str:
     return "\n".join(
         [
             _select("task", "Task", "all tasks", options),
+            _select("model", "Model", "all models", [(one, one) for one in models]),
             _select("family", "Measure", "all measures", [(one, one) for one in families]),
             _select("access", "Sees", "anything", [(one, one) for one in seen]),
         ]
@@ -37,24 +40,41 @@ def _select(key: str, label: str, everything: str, options: Iterable[tuple[str, 
     return f'<label>{label} <select name="{key}"><option value="">{everything}</option>{inner}</select></label>'
 
 
-def board_html(place: int, board: Table) -> str:
-    """The section of one table; ``place`` is its number on the page."""
+def _model(board: Table) -> str:
+    return str(board.rows[0]["model"] or "–")
+
+
+def board_html(place: int, board: Table, start: int) -> str:
+    """The section of one table; ``place`` is its number on the page, ``start`` that of its first row."""
     columns = [column for column in COLUMNS if any(column.value(row) is not None for row in board.rows)]
-    head = "".join(_head(column) for column in (NAME, *columns))
-    bodies = [_body(kind, board, columns) for kind in ("measure", "control", "baseline")]
+    head = f"<tr>{_spans(columns)}</tr><tr>{''.join(map(head_cell, (NAME, *columns)))}</tr>"
+    numbered = list(enumerate(board.rows, start))
+    bodies = [_body(kind, numbered, columns) for kind in ("measure", "control", "baseline")]
     notes = "".join(f"<li>{escape(note)}</li>" for note in board.notes)
     lead, *rest = board.caption.split(" · ")
     return (
         f'<section class="board" data-place="{place}" data-task="{escape(board.task)}" '
-        f'data-protocol="{escape(board.protocol_id)}" aria-labelledby="board-{place}">'
+        f'data-protocol="{escape(board.protocol_id)}" data-model="{escape(_model(board))}" '
+        f'aria-labelledby="board-{place}">'
         f'<h2 id="board-{place}">{escape(lead)}</h2><p class="caption">{escape(" · ".join(rest))}</p>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="table of {escape(board.task)}">'
-        f"<table><thead><tr>{head}</tr></thead>{''.join(bodies)}</table></div>"
+        + (f'<p class="reading">{escape(board.reading)}</p>' if board.reading else "")
+        + f'<div class="scroll" tabindex="0" role="region" aria-label="table of {escape(board.task)}">'
+        f"<table><thead>{head}</thead>{''.join(bodies)}</table></div>"
         f'<details class="notes"><summary>Notes</summary><ul>{notes}</ul></details></section>'
     )
 
 
-def _head(column: Column) -> str:
+def _spans(columns: Sequence[Column]) -> str:
+    """The headings that columns share."""
+    cells = "".join(
+        f'<th scope="colgroup" colspan="{len(list(group))}"><span>{escape(title)}</span></th>'
+        for title, group in groupby(columns, key=lambda column: column.of)
+    )
+    return f"<th></th>{cells}"
+
+
+def head_cell(column: Column) -> str:
+    """The header of a column, to sort by."""
     return (
         f'<th scope="col" data-column="{column.key}" data-best="{column.best}" aria-sort="none">'
         f'<button type="button" title="{escape(column.help)}">{column.label}</button></th>'
@@ -64,24 +84,25 @@ def _head(column: Column) -> str:
 _TITLES = {"measure": "Measures", "control": "Controls", "baseline": "Baselines"}
 
 
-def _body(kind: str, board: Table, columns: Sequence[Column]) -> str:
-    rows = [row for row in board.rows if row["kind"] == kind]
+def _body(kind: str, numbered: Sequence[tuple[int, Row]], columns: Sequence[Column]) -> str:
+    rows = [(at, row) for at, row in numbered if row["kind"] == kind]
     if not rows:
         return ""
     title = f"<span>{_TITLES[kind]}</span>"
     lines = [f'<tr class="kind"><th scope="rowgroup" colspan="{len(columns) + 1}">{title}</th></tr>']
-    lines += [_line(row, columns) for row in rows]
+    lines += [line(row, at, columns) for at, row in rows]
     return f'<tbody class="{kind}">{"".join(lines)}</tbody>'
 
 
-def _line(row: Row, columns: Sequence[Column]) -> str:
+def line(row: Row, at: int, columns: Sequence[Column]) -> str:
+    """A row of a table, number ``at`` of the rows that can be downloaded."""
     name = str(row["name"])
     short = family(row)
     label = f"<b>{escape(short)}</b><small>{escape(name[len(short) :])}</small>"
     if row["kind"] != "baseline":
         label = f'<button type="button" class="pick" title="figures of {escape(name)}">{label}</button>'
     first = f'<th scope="row" data-v="{escape(name)}">{label}</th>'
-    attributes = f'data-name="{escape(name)}"'
+    attributes = f'data-name="{escape(name)}" data-row="{at}"'
     if row["kind"] != "baseline":
         attributes += f' data-family="{escape(short)}" data-access="{escape(str(row["access"]))}"'
     if row["skipped"]:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard.clustering import clustered
+from leaderboard.names import metric, name
 from leaderboard.page.clusters import colours, together
 from leaderboard.ranking import per_target_spearman
 from leaderboard.records import Record, Rows, Score
-from leaderboard.tables import Row, Table, name
+from leaderboard.tables import Row, Table
 from tasks.languages import UnknownLanguage, language
 
 Matrix = NDArray[np.float64]
@@ -50,7 +51,7 @@ def table_data(board: Table, records: Sequence[Record]) -> Data:
         "task": board.task,
         "protocol": board.protocol_id,
         "facts": _facts(ordered[0]),
-        "metric": ordered[0].transfer.metric,
+        "metric": metric(ordered[0].transfer.metric),
         "languages": [[code, language_name(code)] for code in codes],
         "order": together([groups for groups in groupings if groups], len(codes)),
         "transfers": transfers,
@@ -76,6 +77,8 @@ def _measure(record: Record, row: Row, codes: list[str]) -> Data:
     one: Data = {"name": row["name"], "kind": row["kind"], "family": family(row), "skipped": record.skipped}
     one |= {"access": record.access, "strategy": record.strategy, "objective": _short(record.objective)}
     one |= {"trainings": record.cost.trainings, "seconds": _short(record.cost.seconds)}
+    gain = record.objective_gain
+    one["objective_gain"] = None if gain is None else [_short(gain.spearman), gain.draws]
     one["recovery"] = None if record.recovery is None else _short(record.recovery.adjusted_rand)
     one["served"] = {codes.index(code): group for code, group in sorted((record.served or {}).items())}
     contributions = record.similarity.contributions or {}

@@ -2,13 +2,13 @@
 /* Sorting, filters, downloads, the choice of a measure; all of it in the address, so that a view can be shared. */
 (() => {
   const DATA = JSON.parse(document.getElementById("data").textContent);
-  const DEFAULTS = { task: "", family: "", access: "", q: "", sort: "", dir: "", table: "", measure: "" };
+  const DEFAULTS = { task: "", model: "", family: "", access: "", q: "", sort: "", dir: "", table: "", measure: "" };
   let state = { ...DEFAULTS };
   const filters = document.querySelector(".filters"), choice = document.querySelector(".choice");
-  const boards = [...document.querySelectorAll(".board")];
+  const boards = [...document.querySelectorAll(".board:not(.across)")]; // one for each of DATA.tables
+  const across = [...document.querySelectorAll(".across")];
   const key = (table) => `${table.task}/${table.protocol}`;
   const rowsOf = (board, kinds) => kinds.flatMap((kind) => [...board.querySelectorAll(`tbody.${kind} > tr[data-name]`)]);
-  boards.forEach((board) => board.querySelectorAll("tr[data-name]").forEach((row, at) => { row.dataset.at = at; }));
 
   const read = () => {
     const given = new URLSearchParams(location.hash.slice(1));
@@ -24,7 +24,9 @@
   const change = (changes) => { state = { ...state, ...changes }; write(); render(); };
 
   /* Tables */
-  const wanted = (board) => !state.task || state.task === board.dataset.task || state.task === `${board.dataset.task}/${board.dataset.protocol}`;
+  const wanted = (board) =>
+    (!state.model || state.model === board.dataset.model) &&
+    (!state.task || state.task === board.dataset.task || state.task === `${board.dataset.task}/${board.dataset.protocol}`);
   const fits = (row) =>
     (!state.family || row.dataset.family === state.family) && (!state.access || row.dataset.access === state.access) &&
     row.dataset.name.toLowerCase().includes(state.q.trim().toLowerCase());
@@ -34,25 +36,26 @@
     return found === undefined ? null : column === "name" || column === "access" ? found : Number(found);
   };
   const sortBoard = (board) => {
-    const heads = [...board.querySelectorAll("thead th")];
+    const heads = [...board.querySelectorAll("thead th[data-column]")];
     heads.forEach((head) => head.setAttribute("aria-sort", head.dataset.column !== state.sort ? "none" : state.dir === "asc" ? "ascending" : "descending"));
     const sign = state.dir === "asc" ? 1 : -1;
     board.querySelectorAll("tbody").forEach((body) => {
       const rows = [...body.querySelectorAll("tr[data-name]")].map((row) => [row, state.sort ? value(row, state.sort) : null]);
       rows.sort(([a, x], [b, y]) => {
         const order = x === null || y === null ? (x === null) - (y === null) : sign * (typeof x === "string" ? x.localeCompare(y, "en") : x - y);
-        return order || a.dataset.at - b.dataset.at;
+        return order || a.dataset.row - b.dataset.row;
       });
       body.append(...rows.map(([row]) => row));
     });
   };
   const renderBoards = () => {
     let shown = 0, all = 0;
-    for (const board of boards) {
+    for (const board of [...boards, ...across]) {
       board.hidden = !wanted(board);
       sortBoard(board);
       for (const row of rowsOf(board, ["measure", "control"])) {
         row.hidden = !fits(row);
+        if (across.includes(board)) continue; // the same measures once more
         all += 1;
         shown += !board.hidden && !row.hidden;
       }
@@ -72,11 +75,9 @@
   };
   const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
   const downloads = () => {
-    const visible = new Set(boards.filter((board) => !board.hidden).flatMap((board) =>
-      rowsOf(board, ["measure", "control", "baseline"]).filter((row) => !row.hidden)
-        .map((row) => JSON.stringify([board.dataset.task, board.dataset.protocol, row.dataset.name]))));
-    const at = ["task", "protocol_id", "name"].map((name) => DATA.columns.indexOf(name));
-    const rows = DATA.rows.filter((row) => visible.has(JSON.stringify(at.map((place) => row[place]))));
+    const visible = new Set([...boards, ...across].filter((board) => !board.hidden).flatMap((board) =>
+      rowsOf(board, ["measure", "control", "baseline"]).filter((row) => !row.hidden).map((row) => Number(row.dataset.row))));
+    const rows = DATA.rows.filter((_, at) => visible.has(at));
     const csv = [DATA.columns, ...rows.map((row) => row.map(flat))].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
     const json = JSON.stringify(rows.map((row) => Object.fromEntries(DATA.columns.map((name, place) => [name, row[place]]))), null, 1) + "\n";
     const link = (format, type, content) => { filters.querySelector(`[data-format="${format}"]`).href = `data:${type};charset=utf-8,${encodeURIComponent(content)}`; };
@@ -96,6 +97,7 @@
   const facts = (table, measure) => {
     const said = [`${measure.kind}, sees ${measure.access === "none" ? "none of the data" : measure.access}`, `strategy ${measure.strategy}`,
       measure.objective == null ? null : `objective ${Plots.number(measure.objective)}`, measure.recovery == null ? null : `recovery ${Plots.number(measure.recovery)}`,
+      measure.objective_gain && `ρ of objective and score ${Plots.number(measure.objective_gain[0], 2)} over ${measure.objective_gain[1]} random groupings`,
       `${measure.trainings} trainings`, `${Plots.number(measure.seconds)} s`];
     const parts = [element("p", said.filter(Boolean).join(" · "))];
     if (measure.skipped) parts.push(element("p", `Skipped: ${measure.skipped}`));
@@ -138,24 +140,26 @@
   };
 
   const render = () => {
-    for (const name of ["task", "family", "access", "q"]) if (filters.elements[name].value !== state[name]) filters.elements[name].value = state[name];
+    for (const name of ["task", "model", "family", "access", "q"]) if (filters.elements[name].value !== state[name]) filters.elements[name].value = state[name];
     renderBoards();
     renderFigures();
   };
 
   filters.addEventListener("input", (event) => change({ [event.target.name]: event.target.value }));
   filters.addEventListener("submit", (event) => event.preventDefault());
-  filters.addEventListener("reset", (event) => { event.preventDefault(); change({ task: "", family: "", access: "", q: "", sort: "", dir: "" }); });
+  filters.addEventListener("reset", (event) => { event.preventDefault(); change({ task: "", model: "", family: "", access: "", q: "", sort: "", dir: "" }); });
   choice.addEventListener("input", (event) => change(event.target.name === "table" ? { table: event.target.value } : { measure: event.target.value }));
   choice.addEventListener("submit", (event) => event.preventDefault());
-  boards.forEach((board, at) => board.addEventListener("click", (event) => {
-    const head = event.target.closest("thead th"), pick = event.target.closest(".pick");
+  [...boards, ...across].forEach((board, at) => board.addEventListener("click", (event) => {
+    const head = event.target.closest("thead th[data-column]"), pick = event.target.closest(".pick");
     if (head) {
       const first = head.dataset.best === "low" ? "asc" : "desc", second = first === "asc" ? "desc" : "asc";
       const next = state.sort !== head.dataset.column ? first : state.dir === first ? second : "";
       change(next ? { sort: head.dataset.column, dir: next } : { sort: "", dir: "" }); // the third click: as at first
     } else if (pick) {
-      change({ table: key(DATA.tables[at]), measure: pick.closest("tr").dataset.name });
+      const measure = pick.closest("tr").dataset.name, known = (table) => table.measures.some((one) => one.name === measure);
+      const table = DATA.tables[at] ?? DATA.tables.find((one, place) => !boards[place].hidden && known(one)); // across: where it is known
+      change({ ...(table && { table: key(table) }), measure });
       document.getElementById("figures").scrollIntoView({ behavior: "smooth" });
     }
   }));

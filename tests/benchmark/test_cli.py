@@ -41,7 +41,7 @@ def wrong(
         (["--task", "cldr-name"], ["unknown task 'cldr-name'", "did you mean 'cldr-names'"]),
         (["--task", "cldr-names[classes=5]"], ["3, 4", "found 5"]),
         (["--languages", "deu,nld,klingon"], ["unknown language 'klingon'"]),
-        (["--languages", "deu,german,nld"], ["unknown language 'german'", "did you mean", "deu"]),
+        (["--languages", "deu,germn,nld"], ["unknown language 'germn'", "did you mean", "deu"]),
         (["--languages", "deu,nld"], ["at least 3 languages", "found 2: deu, nld"]),
         (["--languages", "deu,de,nld,nl"], ["at least 3 languages", "found 2"]),
         (["--languages", ","], ["--languages takes codes"]),

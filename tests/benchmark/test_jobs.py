@@ -20,7 +20,7 @@ from benchmark.seeds import derive, digest
 from benchmark.store import Store
 from tasks.metrics import score
 
-PRODUCTS = ("model_path", "device", "readings", "evaluate", "label")
+PRODUCTS = ("names", "model_path", "device", "readings", "evaluate", "label")
 CODES = ("deu", "nld", "rus")
 
 
@@ -57,6 +57,7 @@ class Bench:
             hyper=self.hyper,
             seed=0,
             numerics="1/test/cpu",
+            names=("no", "yes"),
             model_path=str(self.tiny.folder),
             label="+".join(codes),
         )
@@ -92,6 +93,7 @@ def content(store, key):
 def test_key_is_free_of_products_and_places(bench):
     job = bench.job()
     others = {
+        "names": ("a", "b"),
         "model_path": "/elsewhere",
         "device": "cuda:1",
         "readings": (bench.reading(),),
@@ -216,7 +218,7 @@ def test_execute_trains_reads_and_scores(bench, monkeypatch):
         data = Encoded.open(store.path(one.examples))
         (expected,) = predict(of, [data], torch.device("cpu"), "fp32")
         assert said.tolist() == expected.tolist()
-        assert 0 <= score("accuracy", data.labels, said, 2) <= 1
+        assert 0 <= score("accuracy", data.labels, said, ("no", "yes")) <= 1
     assert store.reported(job.key) == 0.0
     assert not list((store.root / "progress").iterdir())
 

@@ -17,7 +17,7 @@ from tasks.metrics import score
 
 CPU = torch.device("cpu")
 EXACT = {"precision": "fp32", "device": CPU}
-SETTINGS = {"metric": "macro_f1", "labels": 2, "seed": 0, **EXACT}
+SETTINGS = {"metric": "macro_f1", "labels": ("no", "yes"), "seed": 0, **EXACT}
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def zeroed(of, heads, units):
 
 def literal_score(of, dev):
     said = [int(of(batch).argmax()) for batch in one_by_one(dev)]
-    return score("macro_f1", dev.labels, said, 2)
+    return score("macro_f1", dev.labels, said, ("no", "yes"))
 
 
 @pytest.mark.parametrize("tolerance", [0.95, 0.8])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
+from leaderboard.ranking import per_target_spearman
 from leaderboard.records import Record
 
 LANGUAGES = ["amh", "hau", "swa", "tso", "orm"]  # orm is a target only
@@ -93,3 +95,41 @@ def build(measure: str = "gradsim", score: float = 0.6, **changes: Any) -> Recor
 @pytest.fixture
 def make_record() -> Callable[..., Record]:
     return build
+
+
+def build_measured(called: str, S: Any, T: Any, seeds: Sequence[Any] = (), **changes: Any) -> Record:
+    """A record of a measure with this similarity and transfer, in languages of its own; the headline is theirs."""
+    rows, params = called.partition("["), {}
+    if rows[1]:
+        params = dict(pair.split("=") for pair in rows[2].rstrip("]").split(","))
+    codes = [f"q{chr(97 + place // 26)}{chr(97 + place % 26)}" for place in range(len(T))]
+    transfer = {"metric": "macro_f1", "dev": _cells(T), "test": _cells(T)}
+    transfer["seeds"] = [{"seed": at, "dev": _cells(one), "test": _cells(one)} for at, one in enumerate(seeds)]
+    given: dict[str, Any] = {
+        "measure_params": params,
+        "languages": codes,
+        "groups": None,
+        "objective": None,
+        "similarity": {"matrix": _cells(S), "coverage": None, "symmetric": False},
+        "transfer": transfer,
+        "scores": {},
+        "intervals": {},
+        "correlation": build().correlation.model_dump()  # type: ignore[union-attr]
+        | {"centred_per_target_spearman": per_target_spearman(S, T, True)},
+        "data": {
+            "source": "folder",
+            "fingerprint": "0" * 32,
+            "train_size": dict.fromkeys(codes, 100),
+            "test_size": dict.fromkeys(codes, 50),
+        },
+    }
+    return build(rows[0], **(given | changes))
+
+
+def _cells(matrix: Any) -> list[list[float | None]]:
+    return [[None if cell != cell else cell for cell in row] for row in np.asarray(matrix).tolist()]
+
+
+@pytest.fixture
+def measured() -> Callable[..., Record]:
+    return build_measured

@@ -35,8 +35,8 @@ def test_one_table_per_task_and_protocol(make_record, tmp_path):
     assert board.warnings == []
     text = (tmp_path / "leaderboard.md").read_text()
     assert text == board.markdown()
-    assert text.count("| measure") == 6
-    assert board.plain().count("protocol p1") == 2
+    assert text.count("| measure") == 4 * 3 + 1  # foresight, worth, cost, groups; and across tasks
+    assert board.plain().count("· protocol p1") == 2
 
 
 def test_same_records_same_bytes_and_files_left_alone(make_record, tmp_path):

@@ -9,20 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leaderboard.across import across
 from leaderboard.page import page_html
 from leaderboard.page.clusters import colours, together
 from leaderboard.page.data import language_name
 from leaderboard.ranking import per_target_spearman
+from leaderboard.standing import REFERENCE
+from leaderboard.tables import table
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror='document.title=1'>\"&{{data}}</script>"
 
 
 class Parsed(HTMLParser):
-    """Scripts, rows (attributes and texts of their cells) and every element's attributes."""
+    """Scripts, rows (attributes and texts of their cells), what is strong, and every element's attributes."""
 
     def __init__(self, html):
         super().__init__(convert_charrefs=True)
-        self.scripts, self.rows, self.elements, self.text = [], [], [], []
+        self.scripts, self.rows, self.elements, self.text, self.strong = [], [], [], [], []
         self.inside = None
         self.feed(html)
 
@@ -38,12 +41,16 @@ class Parsed(HTMLParser):
 
     def handle_endtag(self, tag):
         self.inside = None
+        if tag == "table":
+            self.rows.append(({}, []))  # what follows is in no cell
 
     def handle_data(self, data):
         if self.inside == "script":
             self.scripts[-1] += data
         else:
             self.text.append(data)
+            if self.inside == "strong":
+                self.strong.append(data)
             if self.rows and self.rows[-1][1]:
                 self.rows[-1][1][-1] += data
 
@@ -51,12 +58,21 @@ class Parsed(HTMLParser):
     def data(self):
         return json.loads(self.scripts[0])
 
+    @property
+    def heads(self):
+        return next(cells for _, cells in self.rows if cells[:1] == ["measure"])
+
     def row(self, name):
         return next(cells for attributes, cells in self.rows if attributes.get("data-name") == name)
 
 
-def parsed(*tables):
-    return Parsed(page_html(tables))
+def page_of(*by_table):
+    tables = [table(records) for records in by_table]
+    return page_html(tables, by_table, across(tables))
+
+
+def parsed(*by_table):
+    return Parsed(page_of(*by_table))
 
 
 def unpacked(flat, n):
@@ -99,9 +115,9 @@ def full_table(make_record):
 def test_the_same_records_give_the_same_bytes_in_any_order(make_record):
     records = full_table(make_record)
     other = [make_record("overlap", task="other")]
-    page = page_html([records, other])
-    assert page_html([records[::-1], other]) == page
-    assert page_html([records[3:] + records[:3], other]) == page
+    page = page_of(records, other)
+    assert page_of(records[::-1], other) == page
+    assert page_of(records[3:] + records[:3], other) == page
 
 
 def test_one_file_that_fetches_nothing(make_record):
@@ -200,7 +216,7 @@ def test_gains_of_every_language(make_record):
 
 def test_cells_of_the_table(make_record):
     page = parsed(full_table(make_record))
-    heads = page.rows[0][1]
+    heads = page.heads
     cells = dict(zip(heads, page.row("gradsim"), strict=True))
     assert cells["measure"] == "gradsim"
     assert cells["score"] == "60.0†"
@@ -208,7 +224,7 @@ def test_cells_of_the_table(make_record):
     assert cells["over mono\u00adlingual"] == "+5.0"
     assert cells["ρ centred"] == "0.00[−0.20, 0.30]"
     assert cells["ρ matrix"] == "0.50p < 0.001"
-    assert cells["beats"] == "88 %"
+    assert cells["over random"] == "+8.0beats 88 %"
     assert dict(zip(heads, page.row("planted-one"), strict=True))["recovery"] == "0.88"
     assert dict(zip(heads, page.row("multilingual"), strict=True))["score"] == "50.0†"
     titles = [cells[0] for attributes, cells in page.rows if attributes.get("class") == "kind"]
@@ -225,8 +241,8 @@ def test_skipped_measures_give_their_reason(make_record):
 
 def test_samples_have_scores_only(make_record):
     page = parsed([make_record(correlation=None)])
-    assert page.rows[0][1] == ["measure", "sees", "score", "train\u00adings", "seconds"]
-    assert page.row("gradsim")[2] == "60.0†"
+    assert page.heads == ["measure", "score", "sees", "seconds"]
+    assert page.row("gradsim")[1] == "60.0†"
     assert "similarity" not in page.data["tables"][0]["measures"][0]
     assert page.data["tables"][0]["transfers"] == []
 
@@ -236,7 +252,7 @@ def test_without_groups(make_record):
     one = page.data["tables"][0]["measures"][0]
     assert (one["groups"], one["colours"]) == ([], [])
     assert one["gains"] == {"multilingual": None, "monolingual": None}
-    assert "score" not in page.rows[0][1]
+    assert "score" not in page.heads
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -322,16 +338,103 @@ def test_size_of_a_large_page(make_record):
             )
         )
     tables = [[record.model_copy(update={"task": task}) for record in records] for task in "abcd"]
-    page = page_html(tables)
+    page = page_of(*tables)
     assert len(page.encode()) < 12_000_000
-    assert page.count('class="pick"') == 80
+    assert page.count('class="pick"') == 80 + 20  # in four tables and in that across tasks
 
 
 def test_what_a_measure_knows_beyond_the_obvious(make_record):
     known = make_record().correlation.model_dump() | {"reliability": 0.875}
     beyond = {"coefficient": 0.25, "p": 0.0005, "controls": ["script"], "dropped": {}}
     page = parsed([make_record(correlation=known | {"mrqap": beyond})])
-    cells = dict(zip(page.rows[0][1], page.row("gradsim"), strict=True))
+    cells = dict(zip(page.heads, page.row("gradsim"), strict=True))
     assert cells["MRQAP β"] == "0.25p < 0.001"
     assert cells["relia\u00adbility"] == "0.88"
     assert "MRQAP β" not in parsed([make_record()]).rows[0][1]  # nobody knows it
+
+
+def standing(measured, *without):
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(20, 20))
+    seeds = [truth + 0.3 * rng.normal(size=(20, 20)) for _ in range(3)]
+    noise = {"good": 0.2, REFERENCE: 1.5, "alike": 1.5, "bad": 30.0, "oracle": 0.01}
+    return [
+        measured(called, truth + level * rng.normal(size=(20, 20)), np.mean(seeds, axis=0), seeds)
+        for called, level in noise.items()
+        if called not in without
+    ]
+
+
+def test_ranks_differences_and_shares_of_the_ceiling(measured):
+    records = standing(measured)
+    rows = {row["name"]: row for row in table(records).rows}
+    page = parsed(records)
+    cells = {called: dict(zip(page.heads, page.row(called), strict=True)) for called in rows}
+    over = "over refer\u00adence"
+    difference, p = rows["good"]["difference"], rows["good"]["difference_p_holm"]
+    assert cells["good"][over].startswith(f"+{difference:.2f}[+")
+    assert cells["good"][over].endswith(f"]p = {p:.3f}")
+    assert page.strong == [f"+{difference:.2f}"]
+    assert cells["bad"][over].startswith("−")
+    assert cells[REFERENCE][over] == "reference"
+    assert cells["oracle"][over] == cells["oracle"]["rank"] == "–"
+    assert [cells[called]["rank"] for called in ("good", "alike", "bad")] == ["1", "2=", "4"]
+    share, ceiling = (
+        rows["good"][key] for key in ("centred_per_target_spearman_of_ceiling", "centred_noise_ceiling")
+    )
+    assert cells["good"]["of ceiling"] == f"{100 * share:.0f} %of {ceiling:.2f}"
+    assert "Bold: better than the reference" in "".join(page.text)
+    bare = parsed(standing(measured, REFERENCE))
+    assert bare.strong == []
+    assert over not in bare.heads
+    assert f"Nothing is bold: {REFERENCE}" in "".join(bare.text)
+
+
+def test_columns_stand_under_what_they_are_about(make_record):
+    page = parsed(full_table(make_record))
+    spans = next(cells for _, cells in page.rows if cells[:1] == [""])
+    assert spans == ["", "How well it foretold transfer", "What its groups were worth", "The measure"]
+    widths = [int(a["colspan"]) for _, a in page.elements if a.get("scope") == "colgroup"]
+    assert sum(widths) == len(page.heads) - 1
+    assert page.heads[1 + widths[0]] == "score"
+    assert page.heads[1 + widths[0] + widths[1]] == "sees"
+
+
+def test_the_objective_and_what_came_of_it(make_record):
+    gain = {"spearman": 0.25, "draws": 20, "objectives": [0.0] * 20, "scores": [0.0] * 20}
+    page = parsed([make_record(objective_gain=gain)])
+    assert dict(zip(page.heads, page.row("gradsim"), strict=True))["objec\u00adtive, score"] == "0.2520 draws"
+    assert page.data["tables"][0]["measures"][0]["objective_gain"] == [0.25, 20]
+    assert parsed([make_record()]).data["tables"][0]["measures"][0]["objective_gain"] is None
+
+
+def test_across_tasks(make_record):
+    known = make_record().correlation.model_dump()
+    records = {
+        task: [
+            make_record(called, task=task, correlation=known | {"centred_per_target_spearman": value})
+            for called, value in values.items()
+        ]
+        for task, values in {
+            HOSTILE: {"a": 0.25, HOSTILE: 0.75},
+            "other": {"a": -0.5, HOSTILE: 0.0, "c": 1.0},
+        }.items()
+    }
+    page = parsed(*records.values())
+    rows = [(attributes, cells) for attributes, cells in page.rows if "data-name" in attributes][-3:]
+    assert [cells for _, cells in rows] == [
+        [HOSTILE, "1", "1.00", "0.75", "0.00"],
+        ["a", "2", "2.00", "0.25", "−0.50"],
+        ["c", "–", "incomplete", "–", "1.00"],
+    ]
+    # Every row of the page knows its place among those that can be downloaded.
+    places = [int(attributes["data-row"]) for attributes, _ in page.rows if "data-row" in attributes]
+    assert places == list(range(len(page.data["rows"])))
+    names = [attributes["data-name"] for attributes, _ in page.rows if "data-row" in attributes]
+    assert names == [row[page.data["columns"].index("name")] for row in page.data["rows"]]
+    assert "Across" not in "".join(parsed(*list(records.values())[:1]).text)
+
+
+def test_metrics_are_called_by_their_names(make_record):
+    transfer = make_record().transfer.model_dump() | {"metric": "span_f1"}
+    assert parsed([make_record(transfer=transfer)]).data["tables"][0]["metric"] == "span F1"

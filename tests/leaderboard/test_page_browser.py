@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from leaderboard.across import across
 from leaderboard.formats import csv_text, json_text
 from leaderboard.page import page_html
 from leaderboard.tables import table
@@ -37,6 +38,11 @@ NAMES = """
     .filter((row) => !row.hidden && !row.closest("tbody").hidden && !board.hidden).map((row) => row.dataset.name);
   const names = () => [...document.querySelectorAll(".board")].flatMap(shown);
 """
+
+
+def page_of(*by_table):
+    tables = [table(records) for records in by_table]
+    return page_html(tables, by_table, across(tables))
 
 
 def similarity(seed, **more):
@@ -92,7 +98,7 @@ def test_figures_are_drawn(make_record, tmp_path):
       result.points = document.querySelectorAll("#plot-scatter .point").length;
       result.labels = document.querySelector("#plot-similarity").textContent;
     """
-    result = in_browser(tmp_path, page_html([measures(make_record)]), "#measure=gradsim", body)
+    result = in_browser(tmp_path, page_of(measures(make_record)), "#measure=gradsim", body)
     expected = [
         "similarity",
         "transfer",
@@ -136,7 +142,7 @@ def test_sorting_filters_and_downloads(make_record, tmp_path):
       result.typed = names();
     """
     address = "#task=afrisenti&family=gradsim&sort=score&dir=asc"
-    result = in_browser(tmp_path, page_html([records, other]), address, body)
+    result = in_browser(tmp_path, page_of(records, other), address, body)
     baselines = [row["name"] for row in table(records).rows if row["kind"] == "baseline"]
     up, down = ["gradsim", "gradsim[blocks=body]"], ["gradsim[blocks=body]", "gradsim"]
     assert [result["first"][0][:2], *result["first"][1:]] == [up, "ascending", address]
@@ -147,14 +153,16 @@ def test_sorting_filters_and_downloads(make_record, tmp_path):
     assert [result["third"][0][:2], *result["third"][1:]] == [
         *(down, "descending", "#task=afrisenti&family=gradsim&sort=score&dir=desc"),
     ]
-    assert len(result["reset"][0]) == len(table(records).rows) + len(table(other).rows)
+    boards = [table(records), table(other)]
+    (beyond,) = across(boards)
+    assert len(result["reset"][0]) == sum(len(one.rows) for one in (*boards, beyond))
     assert result["picked"] == ["#table=afrisenti%2Fp1&measure=combined", "combined", 1, True]
-    assert [name for name in result["typed"] if name not in baselines] == ['overlap[unit=a,"b"]']
+    assert [name for name in result["typed"] if name not in baselines] == ['overlap[unit=a,"b"]'] * 2  # and across
     # What is downloaded is what the board writes.
     texts = [unquote(href.split(",", 1)[1]) for href in result["all"]]
-    boards = [table(records), table(other)]
-    assert json.loads(texts[1]) == json.loads(json_text(boards))
-    ours, theirs = (list(csv.DictReader(io.StringIO(text))) for text in (texts[0], csv_text(boards)))
+    assert json.loads(texts[1]) == json.loads(json_text(boards, [beyond]))
+    ours, theirs = (list(csv.DictReader(io.StringIO(text))) for text in (texts[0], csv_text(boards, [beyond])))
+    assert len(ours) == len(theirs)
     for own, known in zip(ours, theirs, strict=True):
         for key, cell in known.items():
             same = own[key] == cell or float(own[key]) == float(cell)
@@ -180,7 +188,7 @@ def test_hostile_text_in_a_browser(make_record, tmp_path):
       result.scripts = document.querySelectorAll("main script").length;
       result.drawn = [...document.querySelectorAll(".plot")].every((p) => p.querySelector(".main-svg"));
     """
-    result = in_browser(tmp_path, page_html([[record]]), "", body)
+    result = in_browser(tmp_path, page_of([record]), "", body)
     assert (result["images"], result["scripts"], result["drawn"]) == (0, 0, True)
     assert result["title"].startswith("Kinship")
     assert result["label"] == HOSTILE[:39] + "…"
@@ -204,7 +212,7 @@ def test_without_figures_in_a_browser(make_record, tmp_path):
       result.width = innerWidth;
       result.needed = document.documentElement.scrollWidth;
     """
-    result = in_browser(tmp_path, page_html(boards), "", body, width=390)
+    result = in_browser(tmp_path, page_of(*boards), "", body, width=390)
     assert result["sample"][0] == ["map"]
     assert "scores only" in result["sample"][1]
     assert result["bare"][0] == ["similarity", "transfer", "scatter", "dendrogram"]
@@ -212,3 +220,47 @@ def test_without_figures_in_a_browser(make_record, tmp_path):
     assert result["skipped"] == [[], result["skipped"][1]]
     assert "Skipped: no package" in result["skipped"][1]
     assert result["needed"] <= result["width"] <= 500  # the table scrolls, the page does not
+
+
+def test_models_and_tables_across_tasks_in_a_browser(make_record, tmp_path):
+    known = make_record().correlation.model_dump()
+
+    def one(called, task, value, model):
+        protocol = make_record().protocol | {"model": model}
+        own = known | {"centred_per_target_spearman": value}
+        return make_record(called, task=task, correlation=own, protocol=protocol, protocol_id=model)
+
+    boards = [[one("a", task, 0.1, model), one("b", task, 0.2, model)] for task in "xy" for model in ("m1", "m2")]
+    boards[0].append(one("c", "x", 0.3, "m1"))
+    body = """
+      const title = (board) => board.querySelector("h2").textContent;
+      const sections = () => [...document.querySelectorAll(".board")].filter((b) => !b.hidden).map(title);
+      const across = document.querySelectorAll(".across")[0];
+      const set = (key, value) => {
+        const select = document.querySelector(`.filters [name=${key}]`);
+        select.value = value;
+        select.dispatchEvent(new Event("input", { bubbles: true }));
+      };
+      result.all = sections();
+      const mean = across.querySelector('th[data-column="mean-rank"] button');
+      result.first = shown(across);
+      mean.click(); result.ascending = shown(across); mean.click(); result.descending = shown(across);
+      set("model", "m2"); result.model = [sections(), location.hash];
+      set("task", "x"); result.task = sections();
+      document.querySelector("form.filters button[type=reset]").click();
+      result.rows = document.querySelector(".count").textContent;
+      across.querySelector('tr[data-name="c"] .pick').click();
+      result.picked = ["table", "measure"].map((key) => document.querySelector(`.choice [name=${key}]`).value);
+      const spans = [...document.querySelectorAll('.board thead th[scope="colgroup"]')];
+      result.spans = spans.some((th) => th.getBoundingClientRect().height > 0);
+    """
+    result = in_browser(tmp_path, page_of(*boards), "", body)
+    assert result["all"] == ["x", "x", "y", "y", "Across tasks: m1", "Across tasks: m2"]
+    assert result["first"] == result["ascending"] == ["b", "a", "c"]
+    assert result["descending"] == ["a", "b", "c"]  # what has no rank stays last
+    assert result["model"][0] == ["x", "y", "Across tasks: m2"]
+    assert "model=m2" in result["model"][1]
+    assert result["task"] == ["x"]
+    assert result["rows"] == "9 rows"
+    assert result["picked"] == ["x/m1", "c"]
+    assert result["spans"]

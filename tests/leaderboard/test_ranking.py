@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import ndcg_score
 
-from leaderboard.ranking import deviations, regret_at_k
+from leaderboard import ranking
+from leaderboard.ranking import deviations, prepared, regret_at_k, weighted_per_target, weighted_per_targets
 from leaderboard.statistics import (
     centre,
     correlations,
@@ -350,3 +351,26 @@ def test_correlations_are_finite_or_none_and_deterministic(seed, n, missing, lev
         low, high = (-1, 1) if not name.startswith("regret") else (-np.inf, np.inf)
         for number in value if isinstance(value, tuple) else [value]:
             assert number is None or low <= number <= high
+
+
+@pytest.mark.parametrize("at_once", [1, 20, 10_000])
+def test_several_measures_at_once_are_each_alone_in_whatever_parts(monkeypatch, at_once):
+    rng = np.random.default_rng(5)
+    T = np.round(rng.normal(size=(7, 7)), 1)
+    T[6] = np.nan
+    T[2, 4] = np.nan
+    T[:, 3] = 0.5
+    S = [np.round(rng.normal(size=(7, 7)), 1), np.ones((7, 7)), T]
+    S[0][1, 2] = np.nan
+    weights = rng.multinomial(7, np.full(7, 1 / 7), size=60).astype(float)
+    weights[0] = np.eye(7)[0] * 7  # one language alone: no target is left
+    pairs = [prepared(one, T) for one in S]
+    alone = np.array([weighted_per_target(*pair, weights) for pair in pairs])
+    monkeypatch.setattr(ranking, "_WEIGHTS_AT_ONCE", at_once)
+    together = weighted_per_targets([similarity for similarity, _ in pairs], pairs[0][1], weights)
+    np.testing.assert_array_equal(together, alone)
+    assert np.isnan(together[:, 0]).all()
+    known = np.isfinite(together[2])
+    assert known.sum() > 50
+    np.testing.assert_allclose(together[2, known], 1.0)
+    assert np.all(together[1, known] == 0.0)

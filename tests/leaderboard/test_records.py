@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from leaderboard import files
 from leaderboard.records import Record, RecordError, path_for, read, write, write_if_changed
-from leaderboard.statistics import correlations
+from leaderboard.statistics import correlations, objective_gain
 
 
 def with_scores(record, **scores):
@@ -225,3 +225,20 @@ def test_a_skip_takes_no_answer_away(make_record, tmp_path):
     assert write_if_changed(answered, path)
     assert not write_if_changed(skipped, path)
     assert read(path) == answered
+
+
+def test_what_objectives_foretold_is_optional_and_older_records_stay_readable(make_record, tmp_path):
+    found = objective_gain([0.1, 0.2, 0.3, 0.4], [0.5, 0.7, 0.6, 0.8])
+    path = tmp_path / "r.json"
+    record = make_record(objective_gain=found.model_dump())
+    write(record, path)
+    assert read(path).objective_gain == found
+    older = make_record()
+    write(older, path)
+    assert '  "objective_gain": null,\n' in path.read_text()
+    path.write_text(path.read_text().replace('  "objective_gain": null,\n', ""))
+    assert read(path) == older
+    assert not write_if_changed(older, path)
+    assert write_if_changed(record, path)
+    with pytest.raises(ValidationError):
+        make_record(objective_gain=found.model_dump() | {"spearman": None})

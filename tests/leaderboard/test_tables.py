@@ -5,10 +5,15 @@ import io
 import json
 import random
 
+import numpy as np
 import pytest
 
+from leaderboard.comparison import paired_difference
 from leaderboard.formats import csv_text, json_text, markdown, plain
-from leaderboard.statistics import ndcg_chance
+from leaderboard.latex import latex
+from leaderboard.ranking import per_target_spearman
+from leaderboard.standing import REFERENCE
+from leaderboard.statistics import ndcg_chance, noise_ceiling
 from leaderboard.tables import COLUMNS, CONTROLS, table
 
 
@@ -74,8 +79,8 @@ def test_what_a_reader_sees(make_record):
         "K = 2 by partition",
         "preset quick",
         "seed 3",
-        "weighted_f1",
-        "macro_f1",
+        "scores in weighted F1",
+        "transfer in macro F1",
         "NDCG@3 by chance",
     ):
         assert part in caption
@@ -123,7 +128,8 @@ def test_a_protocol_without_the_usual_keys(make_record):
         assert "model –" in text
     bare = make_record(protocol={}, groups=None, objective=None)
     bare = bare.model_copy(update={"scores": type(bare.scores)()})
-    assert "K = –" in plain(table([bare]))
+    assert "no groups" in plain(table([bare]))
+    assert "K = –" not in plain(table([bare]))
 
 
 def test_one_protocol_only(make_record):
@@ -142,9 +148,10 @@ def test_names_from_outside_break_no_table(make_record):
     assert "<" not in text
     assert "\x1b" not in text
     assert "\x1b" not in plain(found)
-    rows = [one for one in text.splitlines() if one.startswith("|")]
-    assert len({one.count("|") for one in rows[: len(found.rows) + 2]}) == 1
-    assert len([one for one in text.splitlines() if "y" * 300 in one]) == 4  # caption, row, note, groups: whole
+    for block in text.split("\n\n"):
+        assert len({one.count("|") for one in block.splitlines() if one.startswith("|")}) < 2
+    # Whole: heading, caption, a row of foresight, worth, cost and groups, and a note.
+    assert len([one for one in text.splitlines() if "y" * 300 in one]) == 7
     assert len([one for one in plain(found).splitlines() if "y" * 300 in one]) == 5
 
 
@@ -183,12 +190,12 @@ def test_columns_that_only_some_tables_have(make_record):
     matrix = [[1.0 if s == t else 0.25 for t in range(5)] for s in range(5)]
     compared = {"matrix": matrix, "symmetric": True, "yardstick": {"amh": 0.5, "hau": 0.75}}
     found = table([make_record("fisher", similarity=compared), make_record(recovery={"adjusted_rand": -0.001})])
-    first, second = (row for row in found.rows if row["kind"] == "measure")
+    second, first = (row for row in found.rows if row["kind"] == "measure")
     assert (first["yardstick"], first["mean_similarity"]) == (0.625, 0.25)
     assert second["recovery_adjusted_rand"] == -0.001
     shown = markdown(found)
     assert "0.25 / 0.62" in line(shown, "fisher")
-    assert line(shown, "gradsim").split("|")[-6].strip() == "0.00"  # recovery, and no minus sign
+    assert line(shown, "gradsim").split("|")[-3].strip() == "0.00"  # recovery, and no minus sign
     assert "recovery" in shown
     assert "alike / same" in shown
     plainly = markdown(table([make_record()]))
@@ -242,3 +249,145 @@ def test_what_a_measure_knows_beyond_the_obvious_stands_in_its_row(make_record):
     assert (row["mrqap_coefficient"], row["mrqap_p"]) == (0.25, 0.03)
     assert (row["per_target_qap_p"], row["centred_per_target_qap_p"], row["regret_at_3"]) == (0.02, 0.04, 0.01)
     assert table([make_record()]).rows[0]["mrqap_p"] is None
+
+
+def compared(measured, *without, seeds=3):
+    """One that is better than the reference, one that is worse, one that is neither, and two controls."""
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(20, 20))
+    runs = [truth + 0.3 * rng.normal(size=(20, 20)) for _ in range(seeds)]
+    T = np.mean(runs, axis=0)
+    noise = {"good": 0.2, REFERENCE: 1.5, "alike": 1.5, "bad": 30.0, "random": 30.0, "oracle": 0.01}
+    S = {called: truth + level * rng.normal(size=(20, 20)) for called, level in noise.items()}
+    records = [measured(called, one, T, runs) for called, one in S.items() if called not in without]
+    return table(records), S, T, runs
+
+
+def test_measures_stand_against_the_reference_and_controls_do_not(measured):
+    found, S, T, _ = compared(measured)
+    rows = {row["name"]: row for row in found.rows}
+    for called in ("good", "alike", "bad"):
+        expected = paired_difference(S[called], S[REFERENCE], T, draws=2000)
+        own = [rows[called][f"difference{part}"] for part in ("", "_low", "_high", "_p")]
+        assert tuple(own) == expected
+        assert rows[called]["difference_from"] == REFERENCE
+        assert rows[called]["difference_p_holm"] >= expected.p
+    assert rows["good"]["difference_p_holm"] == pytest.approx(3 * rows["good"]["difference_p"])
+    for called in (REFERENCE, "random", "oracle"):
+        assert rows[called]["difference"] is None
+        assert rows[called]["difference_from"] is None
+    assert [rows[called]["rank"] for called in ("random", "oracle")] == [None, None]
+    assert [row["name"] for row in found.rows] == ["good", *names(found)[1:3], "bad", "random", "oracle"]
+    assert [row["rank"] for row in found.rows[:4]] == [1, 2, 2, 4]
+    assert [row["rank_shared_by"] for row in found.rows[:4]] == [1, 2, 2, 1]
+
+
+def cell(text, row, header):
+    """Of the first Markdown table that has both."""
+    block = next(one for one in text.split("\n\n") if header in one.splitlines()[0] and f"| {row} " in one)
+    heads, _, *lines = [[part.strip() for part in one.split("|")[1:-1]] for one in block.splitlines()]
+    return next(line for line in lines if line[0] == row)[heads.index(header)]
+
+
+def test_bold_is_better_than_the_reference_beyond_the_interval(measured):
+    found, *_ = compared(measured)
+    rows = {row["name"]: row for row in found.rows}
+    assert rows["good"]["difference_low"] > 0 > rows["bad"]["difference_high"]
+    assert rows["alike"]["difference_low"] < 0 < rows["alike"]["difference_high"]
+    text = markdown(found)
+    good = cell(text, "good", "over reference")
+    assert good.startswith(f"**{rows['good']['difference']:+.2f} [")
+    assert good.endswith(f"(p = {rows['good']['difference_p_holm']:.3f})**")
+    for called in ("alike", "bad"):
+        assert "*" not in cell(text, called, "over reference")
+    assert cell(text, REFERENCE, "over reference") == "reference"
+    assert cell(text, "oracle", "over reference") == cell(text, "oracle", "rank") == "–"
+    assert [cell(text, called, "rank") for called in ("good", "alike", "bad")] == ["1", "2=", "4"]
+    assert text.count("**") == 2
+    # The same elsewhere: a star in a terminal, \\textbf in LaTeX.
+    assert plain(found).count(" *\n") + plain(found).count(" * ") == 1
+    assert "A star: better than the reference" in plain(found)
+    assert latex(found).count(r"\textbf{") == 1
+    assert rf"\textbf{{+{rows['good']['difference']:.2f} [" in latex(found)
+    for made in (text, latex(found)):
+        assert made.count("Bold: better than the reference, and the interval excludes zero") == 1
+
+
+def test_without_the_reference_nothing_is_bold_and_it_is_said_why(measured):
+    found, *_ = compared(measured, REFERENCE)
+    rows = {row["name"]: row for row in found.rows}
+    assert rows["good"]["difference"] is None
+    assert rows["good"]["rank"] == 1
+    assert "Nothing is bold" in found.reading
+    for made in (markdown(found), latex(found)):
+        assert "**" not in made
+        assert "textbf" not in made
+        assert "Nothing is bold" in made
+    assert "Nothing has a star" in plain(found)
+
+
+def test_no_name_can_make_itself_bold(measured):
+    _, S, T, _ = compared(measured)
+    sly = table([measured("\ue000sly\ue001**", S["bad"], T), measured("other", S["alike"], T)])
+    assert "textbf" not in latex(sly)
+    assert "**" not in markdown(sly)
+
+
+def test_correlations_as_a_share_of_the_ceiling(measured):
+    found, S, T, runs = compared(measured)
+    row = next(row for row in found.rows if row["name"] == "good")
+    assert row["centred_noise_ceiling"] == pytest.approx(noise_ceiling(runs, centred=True), abs=1e-6)
+    own = per_target_spearman(S["good"], T, True)
+    assert row["centred_per_target_spearman_of_ceiling"] == pytest.approx(own / row["centred_noise_ceiling"])
+    assert row["noise_ceiling"] is None  # as the record has it
+    assert row["per_target_spearman_of_ceiling"] is None
+    alone = compared(measured, seeds=1)[0].rows[0]
+    assert (alone["centred_noise_ceiling"], alone["centred_per_target_spearman_of_ceiling"]) == (None, None)
+
+
+def test_raw_correlations_are_shares_of_the_raw_ceiling(make_record):
+    known = make_record().correlation.model_dump() | {"noise_ceiling": 0.5}
+    row = table([make_record(correlation=known)]).rows[0]
+    shares = [row[f"{key}_of_ceiling"] for key in ("per_target_spearman", "spearman", "pearson")]
+    assert shares == [0.82, 1.0, 0.9]
+    assert row["centred_per_target_spearman_of_ceiling"] is None  # one seed
+
+
+def test_the_objective_against_what_came_of_it(make_record):
+    gain = {"spearman": 0.345, "draws": 20, "objectives": [0.0] * 20, "scores": [0.0] * 20}
+    found = table([make_record("a", objective_gain=gain), make_record("b")])
+    rows = {row["name"]: row for row in found.rows}
+    assert [rows["a"][f"objective_gain_{key}"] for key in ("spearman", "draws")] == [0.345, 20]
+    assert rows["b"]["objective_gain_spearman"] is None
+    text = markdown(found)
+    assert cell(text, "a", "ρ(objective, score)") in ("0.34", "0.35")
+    assert cell(text, "b", "ρ(objective, score)") == "–"
+    assert any("random partitions" in note and "objective" in note for note in found.notes)
+    assert "objective" not in markdown(table([make_record("b")]))
+
+
+def test_spans_are_scored_in_words_of_readers(make_record):
+    scores = make_record().scores.model_dump()
+    scores["grouped"]["metric"] = scores["majority"]["metric"] = "span_f1"
+    transfer = make_record().transfer.model_dump() | {"metric": "span_f1"}
+    found = table([make_record(scores=scores, transfer=transfer)])
+    assert "scores in span F1 · transfer in span F1" in found.caption
+    assert found.rows[0]["metric"] == "span_f1"
+
+
+def test_the_order_is_by_rank_then_by_the_headline(measured):
+    found, *_ = compared(measured)
+    told = [row["centred_per_target_spearman"] for row in found.rows[:4]]
+    assert told == sorted(told, reverse=True)
+
+
+def test_model_preset_and_strategy_stand_in_every_row(make_record):
+    for row in table([make_record(), make_record("random")]).rows:
+        assert (row["model"], row["preset"], row["strategy"]) == ("scratch", "quick", "plain")
+    assert table([make_record(protocol={})]).rows[0]["model"] is None
+
+
+def test_tables_without_groups_show_what_there_is(measured):
+    text = markdown(compared(measured)[0])
+    assert "### What the grouping" not in text  # no baselines in these records either
+    assert text.index("### How well") < text.index("### What each measure sees")

@@ -285,12 +285,12 @@ class Transfer:
             for target, said in zip(CODES, np.split(model.predict(texts), 12), strict=True):
                 self.said[code, target] = said
         self.ceiling = {
-            code: score("macro_f1", self.gold[code], [right(setting, code, row) for row in data[code]["test"]], 4)
+            code: score("macro_f1", self.gold[code], [right(setting, code, row) for row in data[code]["test"]], LABELS)
             for code in CODES
         }
 
     def score(self, source: str, target: str, shift: int = 0) -> float:
-        return score("macro_f1", self.gold[target], (self.said[source, target] + shift) % 4, 4)
+        return score("macro_f1", self.gold[target], (self.said[source, target] + shift) % 4, LABELS)
 
     def mean(self, pairs: list[tuple[str, str]]) -> float:
         return float(np.mean([self.score(*pair) for pair in pairs]))

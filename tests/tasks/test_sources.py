@@ -1,4 +1,4 @@
-"""The ways data come: against a web server on the loopback interface, and a folder like the hub's cache."""
+"""The ways data come: the user's folder, and a web server on the loopback interface."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import sources
 from tasks.base import Access, DataError, Example
-from tasks.hub import hub_repository
 from tasks.sources import fetch, fingerprint, folder, folder_file, pinned, read, within, write
-
-SHA = "0123456789abcdef0123456789abcdef01234567"
-REPOSITORY, REVISION, FILE = "someone/things", "refs/convert/parquet", "xyz/train/0000.parquet"
-RESOLVED = f"/datasets/{REPOSITORY}/resolve/{SHA}/{FILE}"
 
 examples = st.lists(
     st.builds(
@@ -174,120 +168,3 @@ class TestPinned:
         with pytest.raises(DataError, match="cannot fetch") as caught:
             fetch(url)
         assert "\n" not in str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def parquet(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("parquet") / "0000.parquet"
-    features = datasets.Features(
-        {"tweet": datasets.Value("string"), "label": datasets.ClassLabel(names=["a", "b"])}
-    )
-    table = datasets.Dataset.from_dict({"tweet": ["eins", "zwei\nhalb"], "label": [1, 0]}, features=features)
-    table.to_parquet(str(path))
-    return path.read_bytes()
-
-
-def serve(web: Any, content: bytes) -> None:
-    web.pages[f"/api/datasets/{REPOSITORY}/revision/{REVISION.replace('/', '%2F')}"] = (
-        200,
-        {"Content-Type": "application/json"},
-        f'{{"id": "{REPOSITORY}", "sha": "{SHA}"}}'.encode(),
-    )
-    web.pages[RESOLVED] = (200, {"X-Repo-Commit": SHA, "ETag": '"abc"'}, content)
-
-
-class TestHub:
-    @pytest.fixture(autouse=True)
-    def cache(self, clean_environment: Path) -> Path:
-        return clean_environment
-
-    @pytest.fixture
-    def hub(self, web: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-        monkeypatch.setenv("HF_ENDPOINT", web.url)
-        return web
-
-    def lay_out(self, cache: Path, content: bytes) -> None:
-        """As the hub's own library keeps a repository."""
-        root = cache / "datasets--someone--things"
-        for path in (root / "blobs" / "abc", root / "refs" / REVISION, root / "snapshots" / SHA / FILE):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        (root / "blobs" / "abc").write_bytes(content)
-        (root / "refs" / REVISION).write_text(SHA)
-        (root / "snapshots" / SHA / FILE).symlink_to("../../../../blobs/abc")
-
-    @pytest.mark.parametrize("by_environment", [False, True])
-    def test_from_the_cache(
-        self, cache: Path, parquet: bytes, by_environment: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        self.lay_out(cache, parquet)
-        if by_environment:
-            monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        repository = hub_repository(REPOSITORY, REVISION, offline=not by_environment)
-        assert repository.sha == SHA
-        rows = repository.rows(FILE, ("tweet", "label"))
-        assert rows == [{"tweet": "eins", "label": 1}, {"tweet": "zwei\nhalb", "label": 0}]
-        with pytest.raises(DataError, match="offline, only cached files are allowed; found no copy"):
-            repository.rows("xyz/test/0000.parquet", ("tweet",))
-
-    def test_offline_without_a_copy(self) -> None:
-        with pytest.raises(DataError, match="offline, only cached repositories are allowed; found no commit"):
-            hub_repository(REPOSITORY, REVISION, offline=True)
-
-    def test_fetched_once_then_offline(self, hub: Any, parquet: bytes) -> None:
-        serve(hub, parquet)
-        repository = hub_repository(REPOSITORY, REVISION)
-        first = repository.rows(FILE, ("tweet", "label"))
-        assert [row["label"] for row in first] == [1, 0]
-        assert hub.asked.count(f"GET {RESOLVED}") == 1
-        asked = len(hub.asked)
-        assert repository.rows(FILE, ("tweet", "label")) == first
-        again = hub_repository(REPOSITORY, REVISION, offline=True)
-        assert again.sha == SHA
-        assert again.rows(FILE, ("tweet", "label")) == first
-        assert len(hub.asked) == asked
-
-    def test_only_the_columns_asked_for(self, hub: Any, parquet: bytes) -> None:
-        serve(hub, parquet)
-        repository = hub_repository(REPOSITORY, REVISION)
-        assert repository.rows(FILE, ("label",)) == [{"label": 1}, {"label": 0}]
-        with pytest.raises(DataError, match="needed: text; found: tweet, label"):
-            repository.rows(FILE, ("text",))
-
-    def test_no_parquet(self, hub: Any) -> None:
-        serve(hub, b"<html>\nsorry")
-        with pytest.raises(DataError, match="a Parquet file is needed") as caught:
-            hub_repository(REPOSITORY, REVISION).rows(FILE, ("tweet",))
-        assert "\n" not in str(caught.value)
-
-    def test_no_such_file(self, hub: Any, parquet: bytes) -> None:
-        serve(hub, parquet)
-        with pytest.raises(DataError, match=r"cannot fetch other.parquet of someone/things") as caught:
-            hub_repository(REPOSITORY, REVISION).rows("other.parquet", ("tweet",))
-        assert "\n" not in str(caught.value)
-
-    def test_no_such_repository(self, hub: Any) -> None:
-        with pytest.raises(DataError, match="cannot reach someone/things on the hub") as caught:
-            hub_repository(REPOSITORY, REVISION)
-        assert "\n" not in str(caught.value)
-
-    @pytest.mark.parametrize("answer", [b"{}", b'{"id": "x", "sha": "../../x"}', b"[1]", b"no json"])
-    def test_a_host_that_is_no_hub(self, hub: Any, answer: bytes, cache: Path) -> None:
-        serve(hub, b"")
-        page = next(each for each in hub.pages if each.startswith("/api/"))
-        hub.pages[page] = (200, {}, answer)
-        with pytest.raises(DataError, match=r"on the hub|names no commit"):
-            hub_repository(REPOSITORY, REVISION)
-        assert not cache.exists()
-
-    def test_nobody_there(self, parquet: bytes, web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        start = time.perf_counter()
-        with pytest.raises(DataError, match="cannot reach someone/things on the hub"):
-            hub_repository(REPOSITORY, REVISION)
-        gone = os.environ["HF_ENDPOINT"]
-        monkeypatch.setenv("HF_ENDPOINT", web.url)
-        serve(web, parquet)
-        repository = hub_repository(REPOSITORY, REVISION)
-        monkeypatch.setenv("HF_ENDPOINT", gone)
-        with pytest.raises(DataError, match="cannot fetch xyz/train"):
-            repository.rows(FILE, ("tweet",))
-        assert time.perf_counter() - start < 10

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.base import DataError, Example
-from tasks.tsv import parse_tsv, unquote
+from tasks.tsv import LONGEST, parse_tsv, unquote
 
 LABELS = ("good", "bad")
 HEADER = b"tweet\tlabel\n"
@@ -71,12 +71,64 @@ def test_a_header_alone_is_an_empty_split() -> None:
         (HEADER + b"a\tgood\n \tbad\n", 3, "found an empty tweet"),
         (HEADER + b"a\tgood\nb\xff\tbad\n", 3, "UTF-8 is needed; found the byte 0xff"),
         (b"\xef\xbb\xbf" + HEADER + b"\xff", 2, "found the byte 0xff"),
+        (b"\n", 1, "once each, is needed; found ''"),
+        (b"tweet\tla\xffbel\n", 1, "found the byte 0xff"),
+        (HEADER + b"a\0b\tgood\n", 2, "found a NUL byte"),
+        (HEADER.decode().encode("utf-16-le"), 1, "found a NUL byte, as UTF-16"),
+        (HEADER.decode().encode("utf-16"), 1, "UTF-8 is needed; found the byte order mark of UTF-16"),
+        ("\ufeff".encode("utf-16-be"), 1, "found the byte order mark of UTF-16"),
+        (HEADER.decode().encode("utf-32"), 1, "found the byte order mark of UTF-32"),
+        (HEADER.replace(b"\n", b"\r") + b"a\tgood\r", 1, "lines that end with LF or CRLF are needed; found a CR"),
+        (HEADER.replace(b"\n", b"\r") + b"a\tgood\r" * LONGEST, 1, "found a CR alone"),
+        (HEADER + b"a\tgood\n" + b"b" * LONGEST + b"\tbad\n", 3, f"at most {LONGEST} bytes is needed"),
+        (b"tweet" * LONGEST, 1, f"at most {LONGEST} bytes is needed"),
     ],
 )
 def test_malformed(data: bytes, line: int, found: str) -> None:
     with pytest.raises(DataError, match=f"^some.tsv, line {line}: .*{found}") as caught:
         parse(data)
     assert "\n" not in str(caught.value)
+
+
+def test_the_longest_line() -> None:
+    line = b"b" * (LONGEST - len(b"\tbad\n")) + b"\tbad\n"
+    assert [len(each.text) for each in parse(HEADER + line)] == [LONGEST - len(b"\tbad\n")]
+
+
+class TestPairs:
+    DATA = b"hypothesis\tgold\tid\tpremise\nb\tgood\t1\ta\nd\tbad\t2\tc\n"
+
+    def parse(self, data: bytes) -> list[Example]:
+        return parse_tsv(
+            data, "some.tsv", "premise", LABELS, pair="hypothesis", label="gold", item=lambda row: f"item {row}"
+        )
+
+    def test_columns_and_items(self) -> None:
+        assert self.parse(self.DATA) == [Example("a", 0, "b", "item 0"), Example("c", 1, "d", "item 1")]
+
+    @pytest.mark.parametrize(
+        ("data", "line", "found"),
+        [
+            (b"", 1, "a header with the columns premise, hypothesis and gold is needed; found an empty file"),
+            (b"premise\tgold\n", 1, "the columns premise, hypothesis and gold, once each, is needed"),
+            (DATA.replace(b"\td\t", b"\t \t").replace(b"\nd\t", b"\n\t"), 3, "found an empty hypothesis"),
+            (DATA.replace(b"\tc\n", b"\t\n"), 3, "a text is needed; found an empty premise"),
+        ],
+    )
+    def test_malformed(self, data: bytes, line: int, found: str) -> None:
+        with pytest.raises(DataError, match=f"^some.tsv, line {line}: .*{found}"):
+            self.parse(data)
+
+
+def test_fields_that_are_written_as_they_are_keep_their_quotes() -> None:
+    data = b'tweet\tlabel\n"So?"\tgood\na ""b""\tbad\n'
+    assert [each.text for each in parse_tsv(data, "some.tsv", "tweet", LABELS, quoted=False)] == [
+        '"So?"',
+        'a ""b""',
+    ]
+    assert [each.text for each in parse(data)] == ["So?", 'a "b"']
+    with pytest.raises(DataError, match='found \'"tweet"'):
+        parse_tsv(b'"tweet"\tlabel\n', "some.tsv", "tweet", LABELS, quoted=False)
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
@@ -92,7 +144,7 @@ def test_arbitrary_files_are_read_or_refused_in_one_line(data: bytes) -> None:
         assert all(each.text.strip() and each.label in (0, 1) for each in examples)
 
 
-raw_texts = st.text(st.characters(exclude_characters='\t\n"', exclude_categories=["Cs"]), min_size=1)
+raw_texts = st.text(st.characters(exclude_characters='\0\t\n"', exclude_categories=["Cs"]), min_size=1)
 
 
 @given(st.lists(st.tuples(raw_texts, st.integers(0, 1))))
