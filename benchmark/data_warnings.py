@@ -108,7 +108,7 @@ def commonest(spec: TaskSpec, of: Figures) -> str:
 def _sizes(spec: TaskSpec, languages: Sequence[Checked]) -> Iterator[str]:
     for split in SPLITS[1:]:
         told = _told(
-            languages,
+            [one for one in languages if split not in one.broken],
             split,
             lambda of: (of.examples < SMALL, f"{of.examples} (± {half_width(of.examples):.0f} points)"),
         )
@@ -117,7 +117,7 @@ def _sizes(spec: TaskSpec, languages: Sequence[Checked]) -> Iterator[str]:
                 f"too small to measure: fewer than {SMALL} {split} examples, with the 95 % interval of an "
                 f"accuracy of one half: {told}"
             )
-    sources = [one for one in languages if _size(one, "train")]
+    sources = [one for one in languages if _size(one, "train") or "train" in one.broken]
     if len(sources) < _SOURCES:
         codes = ", ".join(one.code for one in sources)
         yield (
@@ -125,7 +125,8 @@ def _sizes(spec: TaskSpec, languages: Sequence[Checked]) -> Iterator[str]:
             f"{f': {codes}' if codes else ''}"
         )
     most = PRESETS["quick"].max_train or 0
-    few = sorted((_size(one, "train"), one.code) for one in sources if _size(one, "train") < most)
+    whole = [one for one in sources if "train" not in one.broken]
+    few = sorted((_size(one, "train"), one.code) for one in whole if _size(one, "train") < most)
     if few:
         yield (
             f"fewer than {most} train examples: {_listed([f'{code} {size}' for size, code in few])}; the presets "

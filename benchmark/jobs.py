@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.readings import ModelPlan, ReadingPlan, TracePlan, save
+from benchmark.readings import ModelPlan, ReadingPlan, TracePlan, load, save
 from benchmark.seeds import derive, digest
 from benchmark.store import Store
 
 if TYPE_CHECKING:
     import torch
+
+    from benchmark.training.strategy import Strategy
 
 NUMERICS = 1  # raised whenever a change of ours changes the numbers of a training
 
@@ -72,6 +74,7 @@ class TrainJob:
     strategy: str = "plain"
     dev: tuple[tuple[str, str], ...] = ()  # only with patience: part of what is trained
     order: int | None = None  # seed of order and dropout, where that is not ``seed`` (a repeat)
+    masks: tuple[tuple[str, str], ...] = ()  # (language, key of the reading), where the strategy starts from them
     # Products and places: no part of the key.
     names: tuple[str, ...] = field(default=(), compare=False)  # of the labels: the task's version stands for them
     model_path: str = field(default="", compare=False)
@@ -83,7 +86,8 @@ class TrainJob:
     def identity(self) -> dict[str, Any]:
         """What the key is made of."""
         products = ("names", "model_path", "device", "readings", "evaluate", "label")
-        return {name: value for name, value in asdict(self).items() if name not in products}
+        found = {name: value for name, value in asdict(self).items() if name not in products}
+        return found if self.masks else {name: value for name, value in found.items() if name != "masks"}
 
     @cached_property
     def key(self) -> str:
@@ -236,6 +240,7 @@ def _train(
     ]
     mixture = Mixture({named(language): data for language, data in encoded(job.data).items()})
     strategy, _ = create("strategies", job.strategy)
+    masks = {language: load(store.path(key)).arrays for language, key in job.masks}
     dev = list(encoded(job.dev).values())
     history = train(
         model,
@@ -245,7 +250,8 @@ def _train(
         job.seed if job.order is None else job.order,
         device,
         probes=probes,
-        dev_score=(lambda: _mean_score(job, model, dev, device)) if job.hyper.patience else None,
+        dev_score=(lambda: _mean_score(job, model, dev, device, strategy)) if job.hyper.patience else None,
+        masks=masks,
         report=lambda done: store.report(job.key, done),
     )
     peak = peak_memory_mb(device)
@@ -255,6 +261,9 @@ def _train(
             save_file(
                 {n: v.contiguous().cpu() for n, v in model.state_dict().items()}, folder / "model.safetensors"
             )
+            for code, mask in strategy.masks().items():
+                for kind, values in mask.items():
+                    np.save(folder / f"{code}.{kind}.npy", values)
             (folder / "history.json").write_text(json.dumps(asdict(history), indent=1), "utf8")
 
         cost = {"seconds": history.seconds, "peak_memory_mb": peak}
@@ -263,15 +272,27 @@ def _train(
         _keep(job, store, reading, *probe.result(), {"seconds": probe.seconds, "peak_memory_mb": peak})
 
 
-def _mean_score(job: TrainJob, model: torch.nn.Module, dev: list[Any], device: torch.device) -> float:
+def _mean_score(
+    job: TrainJob, model: torch.nn.Module, dev: list[Any], device: torch.device, strategy: Strategy
+) -> float:
     from benchmark.training.evaluation import predict
     from tasks.metrics import score
 
-    found = predict(model, dev, device, job.hyper.precision)
+    masks = strategy.masks()
+    found = predict(model, dev, device, job.hyper.precision, [masks.get(code) for code, _ in job.dev])
     scores = [
         score(job.metric, one.targets, said, job.names, one.words) for one, said in zip(dev, found, strict=True)
     ]
     return float(np.mean(scores))
+
+
+def _masks(store: Store, training: str) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+    """The subnetwork of each language that a training has one for."""
+    found: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
+    for path in sorted(store.path(training).glob("*.*.npy")):
+        code, kind, _ = path.name.split(".")
+        found.setdefault(code, {})[kind] = np.load(path)
+    return found
 
 
 def _evaluate(
@@ -282,7 +303,8 @@ def _evaluate(
 
     begun = time.perf_counter()
     data = [Encoded.open(store.path(one.examples)) for one in sets]
-    found = predict(model, data, device, job.hyper.precision)
+    masks = _masks(store, job.key)
+    found = predict(model, data, device, job.hyper.precision, [masks.get(one.language) for one in sets])
 
     def write(folder: Path) -> None:
         for one, said in zip(sets, found, strict=True):

@@ -110,7 +110,7 @@ def _notes(ranked: int, unranked: int, chosen: dict[str, Table], left_out: Seque
     if unranked:
         lack = "lacks a task and is" if unranked == 1 else "lack a task and are"
         told.append(
-            f"{unranked} {lack} shown without a rank: over the other tasks alone it would be too easy to come first."
+            f"{unranked} {lack} shown without a rank: over the other tasks alone it is easier to come first."
         )
     bases = [task.split("[", 1)[0] for task in chosen]
     for base in sorted(set(bases)):

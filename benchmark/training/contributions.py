@@ -83,15 +83,16 @@ class Contributions:
         for hook in self.hooks:
             hook.remove()
 
-    def backward(
-        self, batches: Sequence[Batch], whole: Batch, loss: Callable[[], Tensor], ready: Ready
-    ) -> Tensor:
+    def backward(self, batches: Sequence[Batch], whole: Batch, loss: Callable[[], Tensor], ready: Ready) -> Tensor:
         """The loss of ``whole``, which is ``batches`` put together, detached.
 
         ``ready`` is given each block's gradients as soon as they are there; what it does not keep is freed.
         """
         self.uses, self.due, self.size = {}, Counter(), len(whole)
-        self.segments, self.terms = _cuts([len(one) for one in batches]), _cuts([len(one.labels) for one in batches])
+        self.segments, self.terms = (
+            _cuts([len(one) for one in batches]),
+            _cuts([len(one.labels) for one in batches]),
+        )
         for parameter in self.owners:
             parameter.requires_grad_(False)  # their sums over the whole batch would be for nothing
         self.ready = ready

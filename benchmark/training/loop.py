@@ -16,7 +16,7 @@ from benchmark.jobs import Hyper
 from benchmark.seeds import derive
 from benchmark.training.batches import Mixture
 from benchmark.training.model import cross_entropy
-from benchmark.training.strategy import Strategy
+from benchmark.training.strategy import Masks, Start, Strategy
 
 
 class TrainingFailed(RuntimeError):  # noqa: N818 - reads as a sentence where it is caught
@@ -36,12 +36,16 @@ class Probe(Protocol):
 
 @dataclass
 class History:
-    """What happened: steps made, seconds without probes, mean loss and dev score per epoch."""
+    """What happened: steps made, seconds without probes, mean loss and dev score per epoch.
+
+    ``strategy``: what that has to say.
+    """
 
     steps: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     dev: list[float] = field(default_factory=list)
+    strategy: dict[str, Any] = field(default_factory=dict)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
@@ -79,9 +83,12 @@ def train(
     *,
     probes: Sequence[Probe] = (),
     dev_score: Callable[[], float] | None = None,
+    masks: Masks | None = None,
     report: Callable[[float], None] = lambda done: None,
 ) -> History:
     """Fit ``model`` in place. With patience, the weights of the best epoch on dev are restored.
+
+    ``masks``: the subnetworks that the strategy starts from, where it needs them.
 
     Raises:
         TrainingFailed: the loss is no longer finite.
@@ -92,45 +99,49 @@ def train(
     looks = [(probe, probe.steps(total)) for probe in probes]
     adam = optimiser(model, hyper, device)
     parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
-    strategy.begin(model, mixture.languages)
-    torch.manual_seed(derive(seed, "dropout"))
-    best: dict[str, torch.Tensor] = {}
-    step, waited = 0, 0
-    for epoch in range(hyper.epochs):
-        model.train()
-        sum_of_losses = torch.zeros((), device=device)
-        for batches in mixture.epoch(hyper.batch_size, derive(seed, "order", str(epoch))):
-            lr = learning_rate(step, total, hyper)
-            for probe, wanted in looks:
-                if step in wanted:
-                    probe.look(model, step, lr)
-            for group in adam.param_groups:
-                group["lr"] = lr
-            with autocast(device, hyper.precision):
-                loss = strategy.backward(
-                    model, {language: batch.to(device) for language, batch in batches.items()}, cross_entropy
-                )
-            nn.utils.clip_grad_norm_(parameters, hyper.clip)
-            adam.step()
-            adam.zero_grad(set_to_none=True)
-            strategy.end_step(step)
-            sum_of_losses += loss
-            step += 1
-            if step % 10 == 0:
-                report(step / total)
-        history.losses.append(sum_of_losses.item() / mixture.steps(hyper.batch_size))
-        if not math.isfinite(history.losses[-1]):
-            raise TrainingFailed(f"the loss is {history.losses[-1]} after epoch {epoch + 1} (lr {hyper.lr:g})")
-        if dev_score is not None:
-            history.dev.append(dev_score())
-            waited += 1
-            if history.dev[-1] > max(history.dev[:-1], default=-math.inf):
-                waited = 0
-                best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            if waited >= hyper.patience:
-                break
-    if best:
-        model.load_state_dict(best)
+    strategy.begin(Start(model, mixture.languages, seed, total, hyper.lr, masks or {}))
+    try:
+        torch.manual_seed(derive(seed, "dropout"))
+        best: dict[str, torch.Tensor] = {}
+        step, waited = 0, 0
+        for epoch in range(hyper.epochs):
+            model.train()
+            sum_of_losses = torch.zeros((), device=device)
+            for batches in mixture.epoch(hyper.batch_size, derive(seed, "order", str(epoch))):
+                lr = learning_rate(step, total, hyper)
+                for probe, wanted in looks:
+                    if step in wanted:
+                        probe.look(model, step, lr)
+                for group in adam.param_groups:
+                    group["lr"] = lr
+                with autocast(device, hyper.precision):
+                    loss = strategy.backward(
+                        model, {language: batch.to(device) for language, batch in batches.items()}, cross_entropy
+                    )
+                nn.utils.clip_grad_norm_(parameters, hyper.clip)
+                adam.step()
+                adam.zero_grad(set_to_none=True)
+                strategy.end_step(step)
+                sum_of_losses += loss
+                step += 1
+                if step % 10 == 0:
+                    report(step / total)
+            history.losses.append(sum_of_losses.item() / mixture.steps(hyper.batch_size))
+            if not math.isfinite(history.losses[-1]):
+                raise TrainingFailed(f"the loss is {history.losses[-1]} after epoch {epoch + 1} (lr {hyper.lr:g})")
+            if dev_score is not None:
+                history.dev.append(dev_score())
+                waited += 1
+                if history.dev[-1] > max(history.dev[:-1], default=-math.inf):
+                    waited = 0
+                    best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+                if waited >= hyper.patience:
+                    break
+        if best:
+            model.load_state_dict(best)
+        history.strategy = strategy.record()
+    finally:
+        strategy.end()
     history.steps = step
     history.seconds = time.perf_counter() - begun - sum(probe.seconds for probe in probes)
     return history

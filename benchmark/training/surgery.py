@@ -14,8 +14,8 @@ from benchmark.seeds import derive
 from benchmark.training.batches import Batch, concatenate
 from benchmark.training.contributions import Contributions, Part
 from benchmark.training.model import blocks
-from benchmark.training.strategy import Loss, Strategy
-from benchmark.training.vaccine import cosines, vaccinate
+from benchmark.training.strategy import Loss, Start, Strategy
+from benchmark.training.vaccine import vaccinate
 from tasks.languages import Language
 
 Granularity = Literal["model", "layer", "matrix"]
@@ -34,19 +34,16 @@ class Surgery(Strategy):
         self.granularity = granularity
         self.embeddings = embeddings
 
-    def begin(self, model: nn.Module, languages: Sequence[Language], seed: int) -> None:
-        self.codes = sorted(language.code for language in languages)
-        self.seed, self.step = seed, 0
-        by_block = blocks(model)
+    def begin(self, start: Start) -> None:
+        self.codes = sorted(language.code for language in start.languages)
+        self.seed, self.step = start.seed, 0
+        by_block = blocks(start.model)
         if not self.embeddings:
             by_block.pop("embeddings", None)
-        self.contributions = Contributions(model, by_block)
+        self.contributions = Contributions(start.model, by_block)
         n = len(self.codes)
         groups = [group for block, names in by_block.items() for group in self._groups(block, names)]
         self.targets = {group: np.zeros((n, n)) for group in dict.fromkeys(groups)}
-        self.cosines = {group: _Mean(n) for group in self.targets}
-        self.conflicts = 0.0
-        self.pairs = 0
 
     def backward(self, model: nn.Module, batches: Mapping[Language, Batch], loss: Loss) -> Tensor:
         order = sorted(batches, key=lambda language: language.code)
@@ -81,20 +78,17 @@ class Surgery(Strategy):
         square = np.ix_(present, present)
         targets = np.stack([self.targets[group][square] for group in groups])
         weights = vaccinate(grams, targets, self.beta, _orders(drawn[square]))
-        for group, target, gram in zip(groups, targets, cosines(grams), strict=True):
+        for group, target in zip(groups, targets, strict=True):
             self.targets[group][square] = target
-            self.cosines[group].add(present, gram)
         for of, weight in zip(parts, weights, strict=True):
             for part in of:
                 part.leave(torch.as_tensor(weight, dtype=torch.float32, device=part.values.device))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "targets": self.targets, "cosines": {g: m.state() for g, m in self.cosines.items()}}
+        return {"step": self.step, "targets": self.targets}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step, self.targets = state["step"], state["targets"]
-        for group, mean in state["cosines"].items():
-            self.cosines[group].load(mean)
 
 
 def _gram(parts: Sequence[Part]) -> NDArray[np.float64]:

@@ -31,9 +31,7 @@ class UdposWords(Words):
     def _lists(cls, words: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         for name, forms in words.items():
             if _tag(name) not in UPOS:
-                raise ValueError(
-                    f"the name of a list begins with a tag, one of {', '.join(UPOS)}, but {name!r} not"
-                )
+                raise ValueError(f"a list's name begins with a tag, one of {', '.join(UPOS)}; {name!r} does not")
             if not forms or len(set(forms)) != len(forms) or any(" " in form for form in forms):
                 raise ValueError(f"a list has words, each once and without spaces, but {name} has not")
         return words

@@ -85,11 +85,12 @@ def test_folders_that_cannot_be_written(
         assert "file/inside" in line
 
 
-def test_a_corpus_that_is_nowhere(
+def test_a_model_that_is_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = wrong(["run", "-m", "gradsim", "-t", "afrisenti", "--offline"], tmp_path, monkeypatch, capsys)
-    assert "no data for afrisenti" in line
+    arguments = ["run", "-m", "gradsim", "-t", "cldr-names", "--model", "some/encoder", "--offline"]
+    line = wrong(arguments, tmp_path, monkeypatch, capsys)
+    assert "'some/encoder' is not in the local cache" in line
 
 
 def test_a_malformed_file_is_named_with_its_line(
@@ -121,7 +122,7 @@ def test_a_language_without_training_data_cannot_be_a_source(
             (folder / f"{split}.tsv").write_text("tweet\tlabel\n" + "mzuri\tpositive\n" * rows)
     arguments = ["run", "-m", "gradsim", "-t", "afrisenti", "--languages", "hau,swa,yor,ibo", "--data", "data"]
     line = wrong(arguments, tmp_path, monkeypatch, capsys)
-    assert "must have training data, found none for ibo" in line
+    assert "ibo/train.tsv: at least 1 example is needed; found none" in line
 
 
 def test_leaderboard_without_records(

@@ -57,7 +57,9 @@ def order(target: dict[str, Any]) -> list[str]:
 def trainings() -> list[str]:
     """The languages of each training in the cache."""
     manifests = [json.loads(path.read_text("utf8")) for path in Path("cache/objects").glob("*/manifest.json")]
-    return sorted("+".join(code for code, _ in one["job"]["data"]) for one in manifests if one["kind"] == "training")
+    return sorted(
+        "+".join(code for code, _ in one["job"]["data"]) for one in manifests if one["kind"] == "training"
+    )
 
 
 def scored() -> int:
@@ -67,7 +69,9 @@ def scored() -> int:
 def test_the_targets_own_family_comes_first(told: Told) -> None:
     """All targets at once, planted families, by a measure that needs no training."""
     codes = sorted(code for family in FAMILIES for code in family)
-    said = found(told, "recommend", "-t", "planted", "--target", ",".join(codes), "-m", "overlap", "--cache", "cache")
+    said = found(
+        told, "recommend", "-t", "planted", "--target", ",".join(codes), "-m", "overlap", "--cache", "cache"
+    )
     assert [one["target"] for one in said["targets"]] == codes
     for one in said["targets"]:
         (family,) = (each for each in FAMILIES if one["target"] in each)
@@ -108,7 +112,9 @@ def test_transfer_is_trained_only_for_what_looks_at_it(told: Told) -> None:
     assert trainings() == ["deu", "fra", "nld", "swe"]
     assert scored() > 0
     column = [row[3] for row in said["measures"][0]["similarity"]]
-    assert [one["similarity"]["oracle"] for one in said["targets"][0]["ranking"]] == sorted(column[:3], reverse=True)
+    assert [one["similarity"]["oracle"] for one in said["targets"][0]["ranking"]] == sorted(
+        column[:3], reverse=True
+    )
 
 
 def patched(monkeypatch: pytest.MonkeyPatch, matrix: list[list[float]], coverage: Any = None) -> None:
@@ -376,7 +382,18 @@ def test_after_a_run_transfer_is_its_own(told: Told) -> None:
 @pytest.mark.usefixtures("clean_environment")
 def test_a_sample_recommends_nothing_and_says_so(told: Told) -> None:
     put(record(task="afrisenti", languages=["hau", "swa", "yor"]))
-    arguments = ["recommend", "-t", "afrisenti", "--target", "swh", "-m", "overlap", "--cache", "cache", "--offline"]
+    arguments = [
+        "recommend",
+        "-t",
+        "afrisenti",
+        "--target",
+        "swh",
+        "-m",
+        "overlap",
+        "--cache",
+        "cache",
+        "--offline",
+    ]
     code, out, err = told(*arguments)
     assert code == 0
     assert "SAMPLE: this is no recommendation. A sample recommends nothing" in out

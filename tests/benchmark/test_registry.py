@@ -21,7 +21,7 @@ BUILT_IN = {
         "same-script", "size", "size-ratio", "source-quality", "subnetwork", "tag", "task-vector", "topic",
         "tracin", "ttr", "typology",
     ],
-    "tasks": ["afrisenti", "cldr-names", "planted"],
+    "tasks": ["afrisenti", "cldr-names", "planted", "udpos", "wikiann", "xnli"],
     "strategies": ["plain"],
 }  # fmt: skip
 

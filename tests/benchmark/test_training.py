@@ -253,8 +253,11 @@ class Schedule(Plain):
     def __init__(self):
         self.told = []
 
-    def begin(self, model, languages):
-        self.told.append(("begin", tuple(languages)))
+    def begin(self, start):
+        self.told.append(("begin", tuple(start.languages), start.steps))
+
+    def end(self):
+        self.told.append(("over",))
 
     def backward(self, model, batches, loss):
         self.told.append(("backward", sum(map(len, batches.values())), model.training))
@@ -268,7 +271,8 @@ def test_the_loop_tells_the_strategy(mixture, fresh, hyper):
     strategy, said = Schedule(), []
     train(fresh(), mixture, hyper, strategy, 0, CPU, report=said.append)
     steps = 2 * mixture.steps(8)
-    assert strategy.told[0] == ("begin", LANGUAGES)
+    assert strategy.told[0] == ("begin", LANGUAGES, steps)
+    assert strategy.told[-1] == ("over",)
     assert [one[1] for one in strategy.told if one[0] == "end"] == list(range(steps))
     seen = [one for one in strategy.told if one[0] == "backward"]
     assert sum(count for _, count, _ in seen) == 2 * 69

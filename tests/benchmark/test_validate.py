@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import command
-from benchmark.data_report import Report, check_folder, check_task
-from benchmark.errors import UserError
+from benchmark.data_report import Report, check_folder
 from benchmark.validate import printed, validate
-from tasks.base import Access, Corpus, DataError, Example, Task, TaskSpec
-from tasks.languages import language
 
 TEXT = "name: mine\nkind: text\nlabels: [good, bad, so-so]\nmetric: macro_f1\n"
 TAGGED = "name: mine\nkind: tagged\nlabels: [O, B-PER, I-PER]\nmetric: span_f1\n"
@@ -185,6 +182,10 @@ def test_parallel_languages_of_different_lengths_or_labels(tmp_path: Path) -> No
         f"{rule} test has labels that are not those of the same lines in deu: nld 1",
     )
     assert check_folder(make(tmp_path / "other", nld=other)).warnings == ()
+    # Behind a broken line all is shifted: neither labels nor numbers are compared, nor is the file called small.
+    broken = {**GOOD, "dev": [("x", "none of them"), *GOOD["dev"][1:]]}
+    report = check_folder(make(tmp_path / "broken", TEXT + "parallel: true\n", nld=broken))
+    assert (len(report.errors), report.warnings) == (1, ())
 
 
 def test_tagged_tokens(tmp_path: Path) -> None:
@@ -209,67 +210,22 @@ def test_tagged_tokens(tmp_path: Path) -> None:
     assert report.json()["languages"]["deu"]["splits"]["train"]["labels"] == {"O": 601, "B-PER": 602, "I-PER": 600}
 
 
+def test_that_most_tokens_are_in_no_span_is_no_matter(tmp_path: Path) -> None:
+    def sentences(name: str, count: int) -> str:
+        rest = "und\tO\n" * 19
+        return "".join(f"{name}{place}\tB-PER\n{rest}\n" for place in range(count)) + "X\tI-PER\n" * 40
+
+    good = {"train": sentences("a", 600), "dev": sentences("b", 100), "test": sentences("c", 100)}
+    report = check_folder(make(tmp_path / "t", TAGGED, deu=good, nld=good, swe=good))
+    assert not [each for each in report.warnings if "nearly all" in each]
+    assert report.languages[0].splits["dev"].majority > 0.9
+
+
 def test_folders_without_data_are_told(tmp_path: Path) -> None:
     root = make(tmp_path / "t", notes={}, results={})
     assert check_folder(root).warnings == (
         "folders without .tsv files are no languages and were passed over: notes, results",
     )
-
-
-class Named(Task):
-    """A task with a name, of whose corpus a test can say what it is."""
-
-    name = "named"
-
-    def __init__(self, found: dict[str, list[Example] | DataError], source: str = "folder") -> None:
-        self.found, self.source = found, source
-
-    @property
-    def spec(self) -> TaskSpec:
-        return TaskSpec(name="named", version=1, kind="text", labels=("x", "y"), metric="accuracy", description="",
-                        homepage="", licence="", citation="")  # fmt: skip
-
-    def languages(self):
-        return tuple(language(code) for code in ("deu", "orm", "swa"))
-
-    def targets_only(self):
-        return frozenset({language("orm")})
-
-    def open(self, access: Access) -> Corpus:
-        found = self.found
-
-        class Opened(Corpus):
-            notice = "one folder was left alone"
-
-            def languages(self):
-                return (language("deu"), language("orm"))
-
-            def examples(self, language, split):
-                rows = found.get(f"{language} {split}", [Example(f"{split} {n}", n % 2) for n in range(600)])
-                if isinstance(rows, DataError):
-                    raise rows
-                return rows
-
-        corpus = Opened()
-        corpus.source = self.source
-        return corpus
-
-
-def test_a_task_with_a_name(tmp_path: Path) -> None:
-    report = check_task(Named({"orm train": []}), tmp_path)
-    assert [one.code for one in report.languages] == ["deu", "orm"]
-    assert report.errors == ()
-    assert report.warnings == (
-        "a run needs at least 3 languages with training data; found 1: deu", "one folder was left alone",
-    )  # fmt: skip
-    wrong = DataError("deu/dev.tsv, line 3: something")
-    report = check_task(Named({"deu dev": wrong, "deu train": [], "orm train": []}), tmp_path)
-    assert report.errors == (
-        f"{tmp_path}/named, deu, train: at least 1 example is needed; found none",
-        "deu/dev.tsv, line 3: something",
-    )
-    with pytest.raises(UserError, match="validate takes a folder that has named/<language>/, found none in"):
-        check_task(Named({}, "hub"), tmp_path)
 
 
 def test_json_and_exit_codes(

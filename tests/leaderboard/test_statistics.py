@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
-from leaderboard.ranking import centre
+from leaderboard.ranking import centre, per_target_spearman
 from leaderboard.statistics import noise_ceiling, objective_gain, of_ceiling, reliability
 
 LEVELS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=12)
@@ -88,3 +88,16 @@ def test_objectives_that_differ_by_float_noise_are_equal():
     assert objective_gain(scores[:3], scores[:3]) is None
     with pytest.raises(ValueError, match="expected one per objective, 5, found 4"):
         objective_gain(scores, scores[:4])
+
+
+def test_the_centred_ceiling_is_near_what_the_truth_reaches_and_the_other_is_not():
+    reached, centred, raw = [], [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        truth = matrix(rng, 12) + 2 * rng.normal(size=(12, 1)) + 2 * rng.normal(size=(1, 12))
+        seeds = [truth + matrix(rng, 12) for _ in range(3)]
+        reached.append(per_target_spearman(truth, np.mean(seeds, axis=0), centred=True))
+        centred.append(noise_ceiling(seeds, centred=True))
+        raw.append(noise_ceiling(seeds))
+    assert 0.02 < np.mean(centred) - np.mean(reached) < 0.09
+    assert np.mean(raw) > np.mean(reached) + 0.13

@@ -391,3 +391,16 @@ def test_tables_without_groups_show_what_there_is(measured):
     text = markdown(compared(measured)[0])
     assert "### What the grouping" not in text  # no baselines in these records either
     assert text.index("### How well") < text.index("### What each measure sees")
+
+
+def test_records_with_other_seeds_have_ceilings_of_their_own(measured):
+    rng = np.random.default_rng(2)
+    T = rng.normal(size=(9, 9))
+    runs = {
+        called: [T + level * rng.normal(size=(9, 9)) for _ in range(2)] for called, level in (("a", 0.2), ("b", 1))
+    }
+    rows = table([measured(called, T, T, seeds) for called, seeds in runs.items()]).rows
+    found = {row["name"]: row["centred_noise_ceiling"] for row in rows if row["kind"] == "measure"}
+    expected = {called: noise_ceiling(seeds, centred=True) for called, seeds in runs.items()}
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert found["a"] > found["b"] + 0.1
