@@ -1,4 +1,4 @@
-"""The command line: run, list, show, check, and those of :mod:`benchmark.commands`."""
+"""The command line: run, list, show and check here, the other commands from their modules."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmark import options
 from benchmark.commands import compare, leaderboard, plot
-from benchmark.config import AUTO, PRESETS, RunConfig
+from benchmark.config import RunConfig
 from benchmark.errors import UserError
+from benchmark.ready import prepare
+from benchmark.recommend import recommend
+from benchmark.validate import validate
 
 # typer carries its own click: its errors are found by class, not by module.
 ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -29,17 +33,6 @@ app = typer.Typer(
     help="Which languages should be trained together? Group languages by a similarity measure, train one "
     "model per group, and see what the grouping was worth and how well the measure foretold transfer.",
 )
-Preset = StrEnum("Preset", list(PRESETS))  # type: ignore[misc]
-
-
-Grouping = StrEnum("Grouping", ["partition", "agglomerative", "cover"])
-
-
-class Precision(StrEnum):
-    """Of the forward and backward pass; weights are always float32."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
 
 
 class Listed(StrEnum):
@@ -95,50 +88,6 @@ def _stopped() -> int:
     return INTERRUPTED
 
 
-def _list_of(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
-
-
-def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...] | None:
-    if seed is not None and seeds is not None:
-        raise UserError("--seed and --seeds exclude each other, found both")
-    if seed is not None:
-        return (seed,)
-    if seeds is None:
-        return None
-    try:
-        found = tuple(int(part) for part in _list_of(seeds))
-    except ValueError:
-        found = ()
-    if not found or len(set(found)) != len(found) or min(found) < 0:
-        raise UserError(f"--seeds takes different whole numbers, as in 0,1,2, found {seeds!r}")
-    return found
-
-
-def _groups(text: str | None) -> int | str | None:
-    if text is None or text == AUTO:
-        return text
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UserError(f"--groups takes a whole number from 1, or {AUTO}, found {text!r}")
-    return int(text)
-
-
-def _cache(given: Path | None) -> Path:
-    if given is not None:
-        return given
-    if os.environ.get("KINSHIP_CACHE"):
-        return Path(os.environ["KINSHIP_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kinship"
-
-
-def _data(given: Path | None) -> Path | None:
-    if given is None and os.environ.get("KINSHIP_DATA"):
-        given = Path(os.environ["KINSHIP_DATA"])
-    if given is not None and not given.is_dir():
-        raise UserError(f"--data (or $KINSHIP_DATA) takes a folder laid out DIR/<task>/<language>/, found {given}")
-    return given
-
-
 @app.command()
 def run(
     measure: Annotated[
@@ -149,83 +98,39 @@ def run(
             help="Measure, as gradsim or overlap[unit=chars,n=2]; may be repeated; all for every one.",
         ),
     ],
-    task: Annotated[str, typer.Option("--task", "-t", help="Task, as afrisenti or cldr-names[classes=3].")],
-    languages: Annotated[
-        str | None,
-        typer.Option(help="Languages, as deu,nld,fra (ISO 639-3, ISO 639-1 or the task's own codes), or all."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder with DIR/<task>/<language>/{train,dev,test}.tsv; or $KINSHIP_DATA."),
-    ] = None,
-    preset: Annotated[
-        Preset,
-        typer.Option(
-            help="quick: a small model, 2 cores, one seed. standard: more data, 3 seeds. "
-            "paper: all data, the papers' kind of model, early stopping on dev."
-        ),
-    ] = Preset["quick"],
-    model: Annotated[
-        str | None,
-        typer.Option(help="scratch, or a Hugging Face encoder by hub id or folder. Default: the preset's."),
-    ] = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            help="Number of groups K, or auto: as many as each measure's similarities speak for. "
-            "Default: max(2, a quarter of the languages).",
-            metavar="K|auto",
-        ),
-    ] = None,
-    grouping: Annotated[
-        Grouping,
-        typer.Option(
-            help="How groups follow from similarities. partition: the best K groups. agglomerative: average "
-            "linkage. cover: K groups that may overlap, each language served by its best."
-        ),
-    ] = Grouping["partition"],
+    task: options.TaskName,
+    languages: options.Languages = None,
+    data: options.Data = None,
+    preset: options.PresetName = options.Preset["quick"],
+    model: options.ModelName = None,
+    groups: options.Groups = None,
+    grouping: options.GroupingRule = options.Grouping["partition"],
     no_groups: Annotated[
         bool, typer.Option("--no-groups", help="Stop after the correlations with transfer: train no groups.")
     ] = False,
     strategy: Annotated[str, typer.Option(help="How the languages' gradients become one step.")] = "plain",
-    seed: Annotated[int | None, typer.Option(min=0, help="One seed.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Several seeds, as 0,1,2.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training data.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples a step.")] = None,
-    lr: Annotated[float | None, typer.Option(min=0.0, help="Peak learning rate of AdamW.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=4, help="Tokens a text at most.")] = None,
-    max_train: Annotated[int | None, typer.Option(min=1, help="Training examples a language at most.")] = None,
-    max_eval: Annotated[int | None, typer.Option(min=1, help="Dev and test examples a language at most.")] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(min=0, help="Stop after so many epochs without a better dev score; 0: never."),
-    ] = None,
-    precision: Annotated[
-        Precision | None, typer.Option(help="Default: bf16 on a CUDA device, fp32 elsewhere.")
-    ] = None,
+    seed: options.Seed = None,
+    seeds: options.Seeds = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    lr: options.LearningRate = None,
+    max_length: options.MaxLength = None,
+    max_train: options.MaxTrain = None,
+    max_eval: options.MaxEval = None,
+    patience: options.Patience = None,
+    precision: options.PrecisionName = None,
     draws: Annotated[int | None, typer.Option(min=0, help="Random partitions to compare with.")] = None,
-    probe_share: Annotated[
-        float,
-        typer.Option(
-            min=0.01, max=10.0, help="Time of the gradient probes, about, as a share of the joint training's."
-        ),
-    ] = RunConfig.probe_share,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Trainings side by side. Default: the number of cores; 1 on a GPU."),
-    ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing; use what is there.")] = False,
+    probe_share: options.ProbeShare = RunConfig.probe_share,
+    device: options.Device = "auto",
+    jobs: options.Jobs = None,
+    offline: options.Offline = False,
     output: Annotated[Path, typer.Option(help="Folder for records and leaderboard.")] = Path("results"),
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder for trainings and data. Default: $KINSHIP_CACHE or ~/.cache/kinship."),
-    ] = None,
+    cache: options.Cache = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the records as JSON on stdout, nothing else.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: options.Debug = False,
 ) -> int:
     """Group languages by a measure, train, and write the leaderboard.
 
@@ -240,12 +145,12 @@ def run(
     config = RunConfig(
         measures=tuple(measure),
         task=task,
-        languages=_list_of(languages),
+        languages=options.languages_of(languages),
         preset=str(preset.value),
         model=model,
         strategy=strategy,
-        seeds=_seeds(seed, seeds),
-        groups=_groups(groups),
+        seeds=options.seeds_of(seed, seeds),
+        groups=options.groups_of(groups),
         grouping=None if no_groups else grouping.value,
         draws=draws,
         max_train=max_train,
@@ -259,14 +164,12 @@ def run(
         probe_share=probe_share,
         device=device,
         jobs=jobs,
-        data=_data(data),
+        data=options.data_of(data),
         offline=offline,
         output=output,
-        cache=_cache(cache),
+        cache=options.cache_of(cache),
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
     )
-    if languages is not None and not config.languages:
-        raise UserError(f"--languages takes codes separated by commas, or all, found {languages!r}")
     from benchmark.report import print_plan, print_result
 
     if dry_run:
@@ -328,5 +231,5 @@ def check(
     return print_check(name)
 
 
-for _command in (leaderboard, plot, compare):
+for _command in (recommend, prepare, validate, leaderboard, plot, compare):
     app.command()(_command)

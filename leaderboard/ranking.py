@@ -129,7 +129,7 @@ def weighted_per_targets(similarities: Sequence[Matrix], T: Matrix, weights: Mat
             wy = w * y
             # With whole weights these are sums of multiples of 1/4: exact, so 0 means constant.
             of_y = np.einsum("ds,ds->d", wy, y)
-            here = 1.0 * (of_y > 0)
+            here = part[drawn, t] * (of_y > 0)
             mass[start + drawn] += here
             for place, S in enumerate(similarities):
                 x = rank_deviations(S[sources, t], w)

@@ -67,6 +67,7 @@ class XNLI(Task):
                 labels=LABELS,
                 item=lambda row: _item(split, row),
                 index=index,
+                quoted=False,  # as published: a quote is a character of the sentence
             )
 
         return open_published(

@@ -121,6 +121,7 @@ def test_key_follows_everything_that_is_trained(bench):
         "strategy": "other",
         "dev": (("deu", bench.dev["deu"]),),
         "order": 5,
+        "masks": (("deu", "0" * 64),),
     }
     assert set(others) == {one.name for one in fields(TrainJob)} - set(PRODUCTS)
     keys = [replace(job, **{name: value}).key for name, value in others.items()]

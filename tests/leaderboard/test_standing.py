@@ -97,7 +97,7 @@ def test_a_constant_transfer_has_no_standing(measured):
 
 
 def test_among_many_measures_the_correction_can_still_reject(measured):
-    T, S = case(2, 12, reference=30.0, **{f"m{place}": 0.1 for place in range(50)})
+    T, S = case(2, 12, reference=30.0, **{f"m{place}": 0.1 for place in range(60)})
     found = standing(measured, T, S).by_name
     assert all(found[called].against.adjusted <= 0.05 for called in S if called != "reference")
 
