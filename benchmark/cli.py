@@ -40,6 +40,7 @@ class Listed(StrEnum):
 
     measures = "measures"
     tasks = "tasks"
+    strategies = "strategies"
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -108,7 +109,23 @@ def run(
     no_groups: Annotated[
         bool, typer.Option("--no-groups", help="Stop after the correlations with transfer: train no groups.")
     ] = False,
-    strategy: Annotated[str, typer.Option(help="How the languages' gradients become one step.")] = "plain",
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How the languages' gradients become one step, as gradvac or gradvac[beta=0.5]; may be repeated. "
+            "plain is always there: the others are compared with it."
+        ),
+    ] = None,
+    unseen: Annotated[
+        str | None,
+        typer.Option(
+            help="Languages kept out of training, as swa,hau, on which the joint model of each strategy is tried."
+        ),
+    ] = None,
+    shots: Annotated[
+        str | None,
+        typer.Option(help="Examples of each unseen language that it is fine-tuned on first, as 16,64,256."),
+    ] = None,
     seed: options.Seed = None,
     seeds: options.Seeds = None,
     epochs: options.Epochs = None,
@@ -148,7 +165,9 @@ def run(
         languages=options.languages_of(languages),
         preset=str(preset.value),
         model=model,
-        strategy=strategy,
+        strategies=tuple(strategy or ()),
+        unseen=options.list_of(unseen),
+        shots=options.counts_of("--shots", shots),
         seeds=options.seeds_of(seed, seeds),
         groups=options.groups_of(groups),
         grouping=None if no_groups else grouping.value,
@@ -181,10 +200,10 @@ def run(
 @app.command("list")
 def list_(
     what: Annotated[
-        Listed | None, typer.Argument(help="measures or tasks; both if not given.", show_default=False)
+        Listed | None, typer.Argument(help="measures, tasks or strategies; all if not given.", show_default=False)
     ] = None,
 ) -> None:
-    """List the measures and tasks that can be run, plugins too.
+    """List the measures, tasks and training strategies that can be run, plugins too.
 
     \b
     Examples:
@@ -193,14 +212,16 @@ def list_(
     """
     from benchmark.report import print_list
 
-    print_list([what.value] if what else ["measures", "tasks"])
+    print_list([what.value] if what else [*Listed])
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A measure or a task, as gradsim or cldr-names.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="A measure, task or strategy, as gradsim, cldr-names or plain.", metavar="NAME")
+    ],
 ) -> None:
-    """Show what a measure or task is: description, parameters, languages, source.
+    """Show what a measure, task or strategy is: description, parameters, languages, source.
 
     \b
     Examples:

@@ -17,7 +17,8 @@ class Preset:
     """Defaults that belong together.
 
     ``equal``: every language trains on the same number of examples, so that similarity is not
-    size. ``max_train``/``max_eval``: examples a language at most, ``None`` for all of them.
+    size. ``max_train``/``max_eval``: examples a language at most, ``None`` for all of them; ``max_long``: as
+    ``max_train``, of pairs of texts and tagged sentences, which take longer and, tagged, have many labels each.
     ``draws``: random partitions of the same size profile. ``model=None``: the task's own
     ``paper_model``. ``scratch``/``pretrained``: hyper-parameters for either kind of model.
     """
@@ -25,11 +26,16 @@ class Preset:
     seeds: tuple[int, ...]
     equal: bool
     max_train: int | None
+    max_long: int | None
     max_eval: int | None
     draws: int
     model: str | None
     scratch: Hyper
     pretrained: Hyper
+
+    def most(self, kind: str) -> int | None:
+        """Training examples a language at most, of a kind of task."""
+        return self.max_train if kind == "text" else self.max_long
 
 
 _SCRATCH = Hyper(epochs=6, batch_size=16, lr=1e-3, max_length=64, precision="auto")
@@ -37,10 +43,11 @@ _PRETRAINED = Hyper(epochs=4, batch_size=16, lr=1e-4, max_length=64, precision="
 _PAPER = Hyper(epochs=40, batch_size=8, lr=2e-5, max_length=128, precision="auto", patience=5)
 
 PRESETS = {
-    "quick": Preset((0,), True, 600, 400, 3, SCRATCH, _SCRATCH, _PRETRAINED),
+    "quick": Preset((0,), True, 600, 400, 400, 3, SCRATCH, _SCRATCH, _PRETRAINED),
     "standard": Preset(
         (0, 1, 2),
         True,
+        4000,
         4000,
         None,
         20,
@@ -49,7 +56,7 @@ PRESETS = {
         replace(_PRETRAINED, lr=5e-5, max_length=128),
     ),
     # The settings of the GradSim authors' next code (a neighbour's, not GradSim's own).
-    "paper": Preset((0, 1, 2), False, None, None, 20, None, replace(_PAPER, lr=1e-3), _PAPER),
+    "paper": Preset((0, 1, 2), False, None, None, None, 20, None, replace(_PAPER, lr=1e-3), _PAPER),
 }
 
 
@@ -62,7 +69,7 @@ class RunConfig:
     languages: tuple[str, ...] = ()  # empty: the task's default; ("all",): every one
     preset: str = "quick"
     model: str | None = None
-    strategy: str = "plain"
+    strategies: tuple[str, ...] = ()  # beside plain, which they are compared with
     seeds: tuple[int, ...] | None = None
     groups: int | str | None = None  # a number, or AUTO
     grouping: str | None = "partition"  # None: stop after the correlations
@@ -76,6 +83,8 @@ class RunConfig:
     precision: str | None = None
     patience: int | None = None
     probe_share: float = 0.25
+    unseen: tuple[str, ...] = ()  # languages kept out of training, which joint models are tried on
+    shots: tuple[int, ...] = ()  # how many examples of each these are fine-tuned on
     device: str = "auto"
     jobs: int | None = None
     data: Path | None = None

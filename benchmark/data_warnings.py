@@ -124,7 +124,7 @@ def _sizes(spec: TaskSpec, languages: Sequence[Checked]) -> Iterator[str]:
             f"a run needs at least {_SOURCES} languages with training data; found {len(sources)}"
             f"{f': {codes}' if codes else ''}"
         )
-    most = PRESETS["quick"].max_train or 0
+    most = PRESETS["quick"].most(spec.kind) or 0
     whole = [one for one in sources if "train" not in one.broken]
     few = sorted((_size(one, "train"), one.code) for one in whole if _size(one, "train") < most)
     if few:

@@ -47,6 +47,13 @@ def group(measures: Iterable[Row], setup: Setup) -> None:
             row.objective = float(objective(pairs, groups))
 
 
+def objectives(row: Row, setup: Setup, partitions: Iterable[Grouping]) -> list[float]:
+    """What a measure's objective says of some partitions."""
+    pairs = affinity(_between_sources(row, setup))
+    places = {code: place for place, code in enumerate(setup.sources)}
+    return [float(objective(pairs, [[places[c] for c in group] for group in one.groups])) for one in partitions]
+
+
 def recover(measures: Iterable[Row], setup: Setup) -> None:
     """How well a partition into as many groups as there are families finds them, where they are known."""
     families = [[code for code in family if code in setup.sources] for family in setup.spec.families]
@@ -83,6 +90,11 @@ def every_group(measures: Iterable[Row], draws: Draws) -> list[tuple[str, ...]]:
     groupings = [row.grouping for row in measures if row.grouping]
     groupings += [one for some in draws.values() for one in some]
     return [each for one in groupings for each in one.groups]
+
+
+def asked_groups(measures: Iterable[Row]) -> list[tuple[str, ...]]:
+    """Groups of the measures that somebody named: what is trained under every strategy."""
+    return [each for row in measures if row.grouping and row.asked for each in row.grouping.groups]
 
 
 def _random_covers(one: Grouping, setup: Setup, seed: int) -> list[Grouping]:

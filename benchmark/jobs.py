@@ -7,6 +7,7 @@ so that a reading or a language added later trains nothing again.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -20,6 +21,7 @@ import numpy as np
 
 from benchmark.readings import ModelPlan, ReadingPlan, TracePlan, load, save
 from benchmark.seeds import derive, digest
+from benchmark.shots import Shots
 from benchmark.store import Store
 
 if TYPE_CHECKING:
@@ -81,11 +83,12 @@ class TrainJob:
     device: str = field(default="cpu", compare=False)
     readings: tuple[ReadingPlan, ...] = field(default=(), compare=False)
     evaluate: tuple[EvalSet, ...] = field(default=(), compare=False)
+    shots: tuple[Shots, ...] = field(default=(), compare=False)
     label: str = field(default="", compare=False)  # for a person: "swa", "joint", "deu+nld"
 
     def identity(self) -> dict[str, Any]:
         """What the key is made of."""
-        products = ("names", "model_path", "device", "readings", "evaluate", "label")
+        products = ("names", "model_path", "device", "readings", "evaluate", "shots", "label")
         found = {name: value for name, value in asdict(self).items() if name not in products}
         return found if self.masks else {name: value for name, value in found.items() if name != "masks"}
 
@@ -98,14 +101,20 @@ class TrainJob:
         return tuple(language for language, _ in self.data)
 
 
+class MasksMissing(RuntimeError):  # noqa: N818 - reads as a sentence where it is caught
+    """A training whose strategy starts from readings that have failed."""
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: an error in one line, or nothing to say; and readings that failed by themselves."""
+    """What came of a job: an error in one line, or nothing to say; and what failed by itself, a line each:
+    readings, and adaptations to languages that are kept out."""
 
     job: TrainJob
     error: str | None = None
     trained: bool = False
     unread: tuple[str, ...] = ()
+    unadapted: tuple[str, ...] = ()
 
 
 def scored(store: Store, training: str) -> dict[tuple[str, str], str]:
@@ -128,6 +137,11 @@ def missing(job: TrainJob, store: Store) -> tuple[bool, list[ReadingPlan], list[
     )
 
 
+def unadapted(job: TrainJob, store: Store) -> list[Shots]:
+    """What else is still to do: languages that the model is to be adapted to."""
+    return [one for one in job.shots if not store.has(one.key(job.key))]
+
+
 def predictions(store: Store, scores: str, split: str, examples: str) -> np.ndarray[Any, Any]:
     """Predicted labels on one set, in the order of its targets, from a scores object (see ``scored``)."""
     found: np.ndarray[Any, Any] = np.load(store.path(scores) / f"{split}-{examples[:16]}.npy")
@@ -140,10 +154,11 @@ def execute(job: TrainJob, store: Store) -> Outcome:
     try:
         with store.lock(job.key):
             to_train, readings, sets = missing(job, store)
-            if not (to_train or readings or sets):
+            shots = unadapted(job, store)
+            if not (to_train or readings or sets or shots):
                 return Outcome(job)
-            unread = _work(job, store, to_train, readings, sets)
-        return Outcome(job, trained=to_train, unread=unread)
+            unread, failed = _work(job, store, to_train, readings, sets, shots)
+        return Outcome(job, trained=to_train, unread=unread, unadapted=failed)
     except Exception as error:
         return Outcome(job, error=_told(error))
     finally:
@@ -157,8 +172,14 @@ def _told(error: Exception) -> str:
 
 
 def _work(
-    job: TrainJob, store: Store, to_train: bool, readings: list[ReadingPlan], sets: list[EvalSet]
-) -> tuple[str, ...]:
+    job: TrainJob,
+    store: Store,
+    to_train: bool,
+    readings: list[ReadingPlan],
+    sets: list[EvalSet],
+    shots: list[Shots],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Readings and adaptations that failed."""
     import torch
     from safetensors.torch import load_file
 
@@ -174,11 +195,12 @@ def _work(
     if to_train or traces:
         # A trace that is missing is taken along the same training once more: same bits.
         _train(job, store, model, traces, to_train, device)
-    elif sets or later:
+    elif sets or later or shots:
         model.load_state_dict(load_file(store.path(job.key) / "model.safetensors"))
     if sets:
         _evaluate(job, store, model, sets, device)
-    return unread + _read(job, store, model, later, device)
+    unread += _read(job, store, model, later, device)
+    return unread, _adapt(job, store, model, shots, device)
 
 
 def _read(
@@ -240,6 +262,11 @@ def _train(
     ]
     mixture = Mixture({named(language): data for language, data in encoded(job.data).items()})
     strategy, _ = create("strategies", job.strategy)
+    lacking = [language for language, key in job.masks if not store.has(key)]
+    if lacking:
+        raise MasksMissing(
+            f"{job.strategy} starts from masks of all languages, found none of {', '.join(lacking)}"
+        )
     masks = {language: load(store.path(key)).arrays for language, key in job.masks}
     dev = list(encoded(job.dev).values())
     history = train(
@@ -315,6 +342,41 @@ def _evaluate(
     about = {"kind": "scores", "training": job.key, "sets": covered, "cost": cost}
     key = f"{job.key}.scores.{digest(covered)[:16]}"
     store.put(key, write, about)
+
+
+def _adapt(
+    job: TrainJob, store: Store, model: torch.nn.Module, shots: list[Shots], device: torch.device
+) -> tuple[str, ...]:
+    """Adapt the model to languages that are kept out; one that fails harms neither the others nor the training."""
+    if not shots:
+        return ()
+    from benchmark.training.adaptation import adapt
+    from benchmark.training.batches import Encoded
+    from benchmark.training.evaluation import predict
+
+    failed = []
+    trained = {name: value.clone() for name, value in model.state_dict().items()}
+    for one in shots:
+        begun = time.perf_counter()
+        seed = derive(job.seed, "shots", one.language, str(one.k))
+        try:
+            model.load_state_dict(trained)
+            test = Encoded.open(store.path(one.test))
+            if one.k:
+                said = adapt(model, Encoded.open(store.path(one.support)), test, job.hyper, seed, device)
+            else:
+                said = predict(model, [test], device, job.hyper.precision)[0]
+        except Exception as error:
+            failed.append(f"{one.language}, {one.k} shots, of {job.label} (seed {job.seed}): {_told(error)}")
+            continue
+        cost = {"seconds": time.perf_counter() - begun, "peak_memory_mb": peak_memory_mb(device)}
+        about = {"kind": "shots", "training": job.key, "shots": asdict(one), "cost": cost}
+        store.put(one.key(job.key), functools.partial(_save, said), about)
+    return tuple(failed)
+
+
+def _save(said: np.ndarray[Any, Any], folder: Path) -> None:
+    np.save(folder / "test.npy", said)
 
 
 def peak_memory_mb(device: torch.device) -> float:

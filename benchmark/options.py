@@ -121,6 +121,14 @@ def seeds_of(seed: int | None, seeds: str | None) -> tuple[int, ...] | None:
     return found
 
 
+def counts_of(option: str, text: str | None) -> tuple[int, ...]:
+    """Whole numbers, as in ``16,64``; empty where none are given."""
+    parts = list_of(text)
+    if text is not None and (not parts or not all(part.isascii() and part.isdigit() for part in parts)):
+        raise UserError(f"{option} takes whole numbers separated by commas, as in 16,64,256, found {text!r}")
+    return tuple(int(part) for part in parts)
+
+
 def groups_of(text: str | None) -> int | str | None:
     """``--groups``; ``None``: the default number."""
     if text is None or text == AUTO:

@@ -14,10 +14,13 @@ from benchmark.grouping import default_k
 from benchmark.jobs import Hyper
 from benchmark.models import Model, build_scratch, pretrained, scratch
 from benchmark.registry import create, is_folder, parse
+from benchmark.resolve import config_of
 from benchmark.samples import stratified, unseen
 from benchmark.seeds import derive, digest
 from benchmark.setup import Examples, SeedData, Setup
 from benchmark.store import Store
+from benchmark.strategies import check, chosen
+from benchmark.unseen import kept_out, tried_on
 from tasks.base import SPLITS, Access, Corpus, DataError, Example, Split, Task, TaskSpec
 from tasks.languages import Language, UnknownLanguage, find
 from tasks.sources import fingerprint
@@ -36,16 +39,22 @@ def prepare(config: RunConfig) -> Setup:
     preset = PRESETS[config.preset]
     task, given = create("tasks", config.task)
     task_name = task.spec.name if is_folder(config.task) else parse(config.task)[0] + _brackets(given)
-    create("strategies", config.strategy)
-    asked = _languages(task, config.languages)
+    strategies = chosen(config.strategies)
+    asked, named = languages_asked(task, config.languages), config.languages not in ((), ("all",))
+    left_out = kept_out(config, task, asked, named)
     notes: list[str] = []
     try:
         corpus: Corpus = task.open(Access(config.data, config.cache / "downloads", config.offline))
-        languages = _there(task, asked, corpus, named=config.languages not in ((), ("all",)))
+        there = languages_there(task, tuple(one for one in asked if one not in left_out), corpus, named)
+        languages = tuple(one for one in there if one not in left_out)
         full = {
             (split, language.code): corpus.examples(language, split) for language in languages for split in SPLITS
         }
-        return _prepared(config, preset, task, task_name, languages, corpus, full, notes)
+        setup = _prepared(config, preset, task, task_name, languages, corpus, full, notes)
+        check(strategies, config_of(setup.seeds[0].model))
+        limit = config.max_eval if config.max_eval is not None else preset.max_eval
+        tried = tried_on(left_out, config.shots, corpus, limit, setup.seeds, setup.store)
+        return replace(setup, strategies=strategies, unseen=tried)
     except DataError as error:
         raise UserError(str(error)) from error
 
@@ -66,7 +75,7 @@ def _prepared(
         notes.append(corpus.notice)
     if config.data is not None and corpus.source not in ("folder", "embedded", "sample"):
         notes.append(f"{config.data} holds no {task.name}: its data comes from {corpus.source}")
-    most = config.max_train if config.max_train is not None else preset.max_train
+    most = config.max_train if config.max_train is not None else preset.most(spec.kind)
     smallest = min(sources, key=lambda code: len(full["train", code]))
     if preset.equal:
         least = len(full["train", smallest])
@@ -163,6 +172,8 @@ def materialise(setup: Setup) -> None:
         for rows in (of.train, of.again, setup.dev, setup.test, of.pools["dev"]):
             for examples in rows.values():
                 encoder.encode(examples)
+        for examples in setup.unseen.examples(of.seed) if setup.unseen else ():
+            encoder.encode(examples)
 
 
 def _texts(train: Examples) -> list[str]:
@@ -184,7 +195,7 @@ def _brackets(params: dict[str, Any]) -> str:
     return f"[{','.join(f'{key}={value}' for key, value in sorted(params.items()))}]" if params else ""
 
 
-def _languages(task: Task, asked: tuple[str, ...]) -> tuple[Language, ...]:
+def languages_asked(task: Task, asked: tuple[str, ...]) -> tuple[Language, ...]:
     if not asked:
         return task.default_languages()
     everything = task.languages()
@@ -197,7 +208,7 @@ def _languages(task: Task, asked: tuple[str, ...]) -> tuple[Language, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _there(task: Task, asked: tuple[Language, ...], corpus: Corpus, named: bool) -> tuple[Language, ...]:
+def languages_there(task: Task, asked: tuple[Language, ...], corpus: Corpus, named: bool) -> tuple[Language, ...]:
     """Those of the languages that the source has; ``named``: somebody asked for each of them."""
     has = corpus.languages()
     if has is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.models import ModelMissing, pretrained
-from benchmark.prepare import _languages, _there
+from benchmark.prepare import languages_asked, languages_there
 from benchmark.progress import say
 from tasks.base import SPLITS, Access, Corpus, DataError, Split, Task
 from tasks.hub import HubRepository
@@ -61,7 +61,7 @@ def check_data(found: Readiness, task: Task, asked: tuple[str, ...], data: Path 
     Raises:
         UserError: a language that the task does not have.
     """
-    wanted = _languages(task, asked)
+    wanted = languages_asked(task, asked)
     access = Access(data, cache / "downloads", offline=False)
     failed: Failed = {}
     unopened = notice = None
@@ -98,7 +98,7 @@ def _here(
     if has is None:
         return wanted
     if asked in ((), ("all",)):
-        return _there(task, wanted, corpus, named=False)
+        return languages_there(task, wanted, corpus, named=False)
     for language in wanted:
         if language not in has:
             found.problem(f"{task.name}: the data ({corpus.source}) has no {language.name} ({language.code})")
@@ -149,14 +149,14 @@ def _root(task: Task, data: Path | None) -> Path:
 
 
 def _places(task: Task, corpus: Corpus, access: Access) -> list[Place]:
-    from tasks.hub import _kept
+    from tasks.hub import kept_ref
 
     if corpus.source == "folder":
         return [place("data", task.name, _root(task, access.data))]
     if corpus.source == "files" and access.cache is not None:
         return [place("data", task.name, access.cache / task.name)]
     repositories = [value for value in vars(corpus).values() if isinstance(value, HubRepository)]
-    return [place("data", one.name, _kept(one.name) / "snapshots" / one.sha, one.sha) for one in repositories]
+    return [place("data", one.name, kept_ref(one.name) / "snapshots" / one.sha, one.sha) for one in repositories]
 
 
 def place(what: str, name: str, folder: Path, revision: str | None = None) -> Place:
@@ -220,6 +220,7 @@ def _faults(folder: Path, sentence: bool, words: bool) -> Iterable[str]:
 def _modules(folder: Path) -> Iterable[str]:
     """Of a sentence-transformers model: what stands behind the encoder (to normalise needs no file)."""
     if not (folder / "modules.json").is_file():
+        yield "a sentence-transformers model has a modules.json, found none"
         return
     for module in json.loads((folder / "modules.json").read_text("utf8")):
         inside = module["path"]

@@ -122,11 +122,13 @@ def find(kind: Kind, name: str) -> Entry:
     if name in problems and known[name].distribution != OURS:
         raise UserError(problems[name])
     if name not in known:
-        raise UserError(
-            f"unknown {kind[:-1] if kind != 'strategies' else 'strategy'} {name!r}"
-            f"{did_you_mean(name, known)}; known: {', '.join(known)}"
-        )
+        raise UserError(f"unknown {one_of(kind)} {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
     return known[name]
+
+
+def one_of(kind: Kind) -> str:
+    """measure, task, strategy."""
+    return "strategy" if kind == "strategies" else kind[:-1]
 
 
 def is_folder(task: str) -> bool:

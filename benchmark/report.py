@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import inspect
 import json
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, cast, get_args
 
 from benchmark.config import RunConfig
 from benchmark.errors import UserError, did_you_mean
-from benchmark.jobs import missing
+from benchmark.jobs import missing, unadapted
 from benchmark.progress import say
 from benchmark.readings import ReadingPlan, TracePlan, repeated
-from benchmark.registry import Entry, Kind, create, describe, entries, find, is_folder, parameters, parse
+from benchmark.registry import Entry, Kind, create, describe, entries, find, is_folder, one_of, parameters, parse
 from benchmark.setup import Setup
 from measures import Reading
 
@@ -54,13 +57,15 @@ def print_plan(config: RunConfig) -> None:
         f"({', '.join(setup.sources)}), {len(setup.languages) - len(setup.sources)} as targets only; "
         f"model {setup.seeds[0].model.name}, {setup.device}, {setup.precision}"
     )
-    stages = [("transfer", one)] + ([("groups", two)] if two else [])
+    stages = [("transfer", one)] + ([("groups and strategies", two)] if two else [])
     for name, stage in stages:
         print(f"\n{name}: {len(stage.todo)} of {len(stage.jobs)} trainings to do")
         for job in stage.todo:
             train, readings, sets = missing(job, store)
             parts = ["train"] * train + [f"read {r.kind}{_probes(r)}" for r in readings]
             parts += [f"score on {len(sets)} sets"] * bool(sets)
+            few = len(unadapted(job, store))
+            parts += [f"adapt {few} times"] * bool(few)
             print(f"  {job.label} (seed {job.seed}): {', '.join(parts)}")
     if two is None and config.grouping is not None:
         print(f"\ngroups: known when the similarities are; {_expected(setup)}")
@@ -77,11 +82,13 @@ def _probes(reading: ReadingPlan) -> str:
 def _expected(setup: Setup) -> str:
     if setup.k is None:
         return f"as many as each measure speaks for, and {setup.draws} random partitions of the same sizes"
-    most = len(setup.seeds) * setup.k * (1 + setup.draws)
-    return (
-        f"{setup.k} groups a measure, and at most {most} trainings for one measure with its "
-        f"{setup.draws} random partitions"
+    seeds, others = len(setup.seeds), len(setup.strategies) - 1
+    told = (
+        f"{setup.k} groups a measure, and at most {seeds * setup.k * (1 + setup.draws)} trainings for one measure "
+        f"with its {setup.draws} random partitions"
     )
+    more = f"; for each other strategy one for all languages and {setup.k} a measure, {seeds} times"
+    return told + more * bool(others)
 
 
 def print_list(kinds: list[str]) -> None:
@@ -95,15 +102,27 @@ def print_list(kinds: list[str]) -> None:
         for entry in known.values():
             origin = "" if entry.distribution == "kinship-bench" else f" ({entry.distribution})"
             try:
-                print(f"  {entry.name:<{width}}  {_summary(entry)}{origin}")
+                print(f"  {entry.name:<{width}}  {_summary(entry, cast(Kind, kind))}{origin}")
             except UserError as error:
                 problems.append(str(error))
         for problem in problems:
             say(f"warning: {problem}")
 
 
-def _summary(entry: Entry) -> str:
+def _summary(entry: Entry, kind: Kind) -> str:
+    if kind == "strategies":
+        return _documented(entry)
     return (inspect.getdoc(entry.load()) or "").split("\n")[0]
+
+
+def _documented(entry: Entry) -> str:
+    """The first line of a class's docstring, read from its file: importing a strategy imports torch."""
+    found = importlib.util.find_spec(entry.point.module)
+    tree = ast.parse(Path(found.origin).read_bytes()) if found and found.origin else ast.Module([], [])
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    if entry.point.attr not in classes:
+        return (inspect.getdoc(entry.load()) or "").split("\n")[0]
+    return (ast.get_docstring(classes[entry.point.attr]) or "").split("\n")[0]
 
 
 def print_one(spec: str) -> None:
@@ -113,15 +132,17 @@ def print_one(spec: str) -> None:
         print(f"{task.spec.name} (task, {spec})\n")
         return _print_task(task)
     name, _ = parse(spec)
-    known: dict[Kind, dict[str, Entry]] = {"measures": entries("measures")[0], "tasks": entries("tasks")[0]}
+    known: dict[Kind, dict[str, Entry]] = {kind: entries(kind)[0] for kind in get_args(Kind)}
     kinds = [kind for kind, names in known.items() if name in names]
     if not kinds:
-        names = [*known["measures"], *known["tasks"]]
-        raise UserError(f"unknown measure or task {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}")
+        names = [each for of in known.values() for each in of]
+        raise UserError(
+            f"unknown measure, task or strategy {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}"
+        )
     for kind in kinds:
         found, _ = create(kind, spec)
         entry = known[kind][name]
-        print(f"{name} ({kind[:-1]}, {entry.distribution})\n\n{inspect.getdoc(type(found)) or ''}\n")
+        print(f"{name} ({one_of(kind)}, {entry.distribution})\n\n{inspect.getdoc(type(found)) or ''}\n")
         if kind == "measures":
             needs = found.needs()
             print(f"access: {found.access}    symmetric: {'yes' if found.symmetric else 'no'}")
@@ -129,8 +150,11 @@ def print_one(spec: str) -> None:
             wants += [f"the matrix of {other}" for other in needs.measures]
             wants += ["transfer on dev"] * needs.transfer + list(needs.packages)
             print(f"needs: {', '.join(wants) or 'the texts alone'}")
-        else:
+        elif kind == "tasks":
             _print_task(found)
+        else:
+            wants = [_wanted(reading) for reading in sorted(found.needs(), key=repr)]
+            print(f"needs: {', '.join(wants) or 'nothing but the training itself'}")
         accepted = parameters(type(found))
         if accepted:
             print("\nparameters:")

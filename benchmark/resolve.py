@@ -47,7 +47,7 @@ def resolve(setup: Setup, of: SeedData, reading: Reading, code: str | None) -> R
             again = repeated(reading)
             sets = (("train", of.keys["again" if again else "train", code]), ("dev", of.keys["dev", code]))
             if reading.kind == "masks":
-                reason = gated(_config(of.model))
+                reason = gated(config_of(of.model))
                 if reason:
                     raise UserError(reason)
             own = tuple(one for one in reading.params if one != REPEAT)
@@ -90,7 +90,7 @@ def _smaller_half(rows: Sequence[Example], parallel: bool) -> int:
     return min(ones, len(rows) - ones)
 
 
-def _config(model: Model) -> dict[str, Any]:
+def config_of(model: Model) -> dict[str, Any]:
     """``config.json`` of a model's folder; a scratch model, which may not be built yet, is a small BERT."""
     if model.name == SCRATCH:
         return {"model_type": "bert", "num_hidden_layers": SCRATCH_LAYERS}
@@ -99,7 +99,7 @@ def _config(model: Model) -> dict[str, Any]:
 
 
 def _check_layer(model: Model, layer: int) -> None:
-    layers = _config(model).get("num_hidden_layers")
+    layers = config_of(model).get("num_hidden_layers")
     if layers is not None and not -1 <= layer <= int(layers):
         raise UserError(
             f"this model has layers 0 (embeddings) to {layers}, or -1 for the last, found layer={layer}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,34 +12,36 @@ from numpy.typing import NDArray
 
 from benchmark.config import AUTO
 from benchmark.derived import derived_keys
+from benchmark.gains import Draws, Gains
 from benchmark.jobs import TrainJob
 from benchmark.obvious import obvious
+from benchmark.progress import say
 from benchmark.provenance import git_commit, versions
 from benchmark.rows import Row
-from benchmark.seeds import derive, digest
+from benchmark.seeds import canonical, derive, digest
 from benchmark.setup import Setup
-from benchmark.systems import Grouping, System, Systems
+from benchmark.shots import VERSION
+from benchmark.strategies import PLAIN, Chosen
+from benchmark.systems import Systems
 from leaderboard.records import (
+    JOINT,
     Correlation,
     Cost,
     Data,
-    GainIntervals,
-    Intervals,
     Provenance,
-    RandomScore,
     Record,
     Recovery,
     Rows,
-    Scores,
     SeedTransfer,
+    Shot,
     Similarity,
     Transfer,
 )
-from leaderboard.statistics import correlations, item_interval, reliability, seed_interval
+from leaderboard.statistics import correlations, reliability
 from measures import SimilarityMatrix
 from measures.trace import HALVES
 
-Draws = Mapping[str, Sequence[Grouping]]  # by structure
+RECORDED = 100_000  # characters that a record keeps of what a strategy tells of one training
 
 
 class RecordMaker:
@@ -47,7 +50,8 @@ class RecordMaker:
     def __init__(
         self, setup: Setup, systems: Systems, measures: Sequence[Row], draws: Draws, command: str, started: str
     ) -> None:
-        self.setup, self.systems, self.draws = setup, systems, draws
+        self.setup, self.systems = setup, systems
+        self.gains = Gains(setup, systems, draws)
         self.controls = obvious(measures, setup)
         self.provenance = Provenance(
             command=command,
@@ -70,6 +74,15 @@ class RecordMaker:
     def _protocol(self) -> dict[str, Any]:
         setup, config = self.setup, self.setup.config
         grouped = config.grouping is not None
+        unseen: dict[str, Any] = {}
+        if setup.unseen:
+            unseen["unseen"] = {
+                "languages": [language.code for language in setup.unseen.languages],
+                "shots": list(setup.unseen.sizes),
+                "data": setup.unseen.fingerprint,
+                "version": VERSION,  # of the adaptation
+                "test_size": {code: len(rows) for code, rows in setup.unseen.test.items()},
+            }
         return {
             "task": setup.task,
             "task_version": setup.spec.version,
@@ -81,37 +94,71 @@ class RecordMaker:
             "preset": config.preset,
             "hyper": asdict(setup.seeds[0].hyper),
             "budget": "examples",
-            "strategy": config.strategy,
             "grouping": {"name": config.grouping, "k": setup.k or AUTO, "draws": setup.draws} if grouped else None,
             "seeds": [of.seed for of in setup.seeds],
             "train_size": {code: len(setup.seeds[0].train[code]) for code in setup.sources},
             "test_size": {code: len(rows) for code, rows in setup.test.items()},
             "probe_share": config.probe_share,
+            **unseen,
         }
 
-    def record(self, row: Row) -> Record:
+    def record(self, row: Row, strategy: Chosen = PLAIN) -> Record:
         """The record of a measure that has its matrix (and its groups, unless there are none), or was skipped."""
-        setup = self.setup
-        scores, intervals = self._scores(row)
+        scores, intervals = self.gains.of(row, strategy)
         grouping = row.grouping
-        families = setup.spec.families
-        return Record(
-            task=setup.task,
+        families = self.setup.spec.families
+        return self._record(
             measure=row.called,
             measure_params=row.params,
             access=row.measure.access,
-            strategy=setup.config.strategy,
-            languages=list(setup.codes),
+            strategy=strategy.name,
             groups=None if grouping is None else [list(group) for group in grouping.groups],
             served=dict(grouping.served) if grouping and grouping.overlaps else None,
             objective=row.objective,
+            objective_gain=self.gains.foreseen(row) if strategy == PLAIN else None,
             recovery=Recovery(adjusted_rand=row.recovery) if families and row.matrix is not None else None,
             skipped=row.error if row.skipped else None,
             similarity=self._similarity(row),
-            transfer=self.transfer,
             scores=scores,
             intervals=intervals,
             correlation=None if row.matrix is None else self._correlation(row.matrix),
+            cost=self._cost(row, strategy),
+        )
+
+    def joint(self, strategy: Chosen) -> Record:
+        """The record of a strategy by itself: one model of all languages, without a measure. What scoring and
+        adapting it cost is not in it."""
+        setup = self.setup
+        scores, intervals = self.gains.of_joint(strategy)
+        jobs = {of.seed: setup.joint(of, strategy=strategy) for of in setup.seeds}
+        shots: dict[str, dict[str, Shot]] = {}
+        for (code, k), values in self.systems.adapted(strategy).items():
+            shots.setdefault(code, {})[str(k)] = Shot(scores=values, mean=float(np.mean(values)))
+        masks = {key for job in jobs.values() for _, key in job.masks}
+        return self._record(
+            measure=JOINT,
+            measure_params={},
+            access="none",
+            strategy=strategy.name,
+            groups=[sorted(setup.sources)],
+            objective=None,
+            similarity=Similarity(matrix=_nothing(len(setup.codes)), symmetric=True),
+            scores=scores,
+            intervals=intervals,
+            correlation=None,
+            cost=self._cost_of(self._trainings(setup.sources, strategy), masks),
+            training=self._told(jobs) or None,
+            shots=shots or None,
+        )
+
+    def _record(self, **own: Any) -> Record:
+        """A record with what is the same in all of a run."""
+        setup = self.setup
+        return Record(
+            **own,
+            task=setup.task,
+            languages=list(setup.codes),
+            transfer=self.transfer,
             data=Data(
                 source=setup.source,
                 fingerprint=setup.data_fingerprint,
@@ -120,15 +167,13 @@ class RecordMaker:
             ),
             protocol_id=digest(self.protocol)[:12],
             protocol=self.protocol,
-            cost=self._cost(row),
             provenance=self.provenance,
         )
 
     def _similarity(self, row: Row) -> Similarity:
-        n = len(self.setup.codes)
         matrix = row.matrix
         if matrix is None:
-            return Similarity(matrix=cells(np.full((n, n), np.nan)), symmetric=row.measure.symmetric)
+            return Similarity(matrix=_nothing(len(self.setup.codes)), symmetric=row.measure.symmetric)
         return Similarity(
             matrix=cells(matrix.values),
             coverage=None if matrix.coverage is None else cells(matrix.coverage),
@@ -148,60 +193,24 @@ class RecordMaker:
         found = correlations(matrix.values, dev, test, per_seed, seed=seed, controls=self.controls)
         return found.model_copy(update={"reliability": reliability(*halves) if len(halves) == 2 else None})
 
-    def _scores(self, row: Row) -> tuple[Scores, Intervals]:
-        systems = self.systems
-        scores = Scores(
-            multilingual=systems.score(systems.multilingual),
-            monolingual=systems.score(systems.monolingual),
-            majority=systems.score(systems.majority),
-        )
-        grouped = systems.grouped(row.grouping) if row.grouping else None
-        if grouped is None or row.grouping is None:
-            return scores, Intervals()
-        mean = systems.by_seed(grouped).mean()
-        partitions = self.draws.get(row.grouping.structure, [])
-        drawn = [one for one in map(systems.grouped, partitions) if one is not None] if row.asked else []
-        random = None
-        if drawn:
-            means = np.array([systems.by_seed(one).mean() for one in drawn])
-            random = RandomScore(
-                mean=float(means.mean()),
-                sd=float(means.std(ddof=1)) if len(means) > 1 else 0.0,
-                draws=len(means),
-                percentile=float(np.mean((means < mean) + 0.5 * (means == mean))),
-            )
-        scores = scores.model_copy(update={"grouped": systems.score(grouped), "random": random})
-        return scores, Intervals(
-            over_random=self._interval(grouped, drawn),
-            over_multilingual=self._interval(grouped, [systems.multilingual]),
-            over_monolingual=self._interval(grouped, [systems.monolingual]),
-        )
+    def _told(self, jobs: Mapping[int, TrainJob]) -> dict[str, Any]:
+        """What a strategy told of its trainings, by seed."""
+        found = {}
+        for seed, job in jobs.items():
+            if not self.setup.store.has(job.key):
+                continue
+            history = json.loads((self.setup.store.path(job.key) / "history.json").read_text("utf8"))
+            told = plain_json(history.get("strategy") or {})
+            size = len(canonical(told))
+            if size > RECORDED:
+                say(f"{job.label}: what it tells is left out of the record, {size} characters, at most {RECORDED}")
+            elif told:
+                found[str(seed)] = told
+        return found
 
-    def _interval(self, grouped: System, others: Sequence[System | None]) -> GainIntervals:
-        """Of the gain over the mean of other systems. A sample carries none."""
-        known = [one for one in others if one is not None]
-        if not known or self.setup.source == "sample":
-            return GainIntervals()
-        systems, sources = self.systems, self.setup.sources
-        gains = systems.by_seed(grouped).mean(axis=1) - np.mean(
-            [systems.by_seed(one).mean(axis=1) for one in known], axis=0
-        )
-        items = [
-            (
-                systems.counts(code, grouped[code]),
-                systems.counts(code, np.concatenate([one[code] for one in known])),
-            )
-            for code in sources
-        ]
-        seed = derive(self.setup.seeds[0].seed, "resampling") % 2**32
-        return GainIntervals(
-            seeds=seed_interval([float(gain) for gain in gains]),
-            items=item_interval(items, self.setup.spec.metric, seed=seed),
-        )
-
-    def _cost(self, row: Row) -> Cost:
+    def _cost(self, row: Row, strategy: Chosen) -> Cost:
         """What the measure's similarities and its groups' models took; scoring transfer is not in it."""
-        setup, store = self.setup, self.setup.store
+        setup = self.setup
         jobs: dict[str, TrainJob] = {}
         readings: set[str] = set()
         for of in setup.seeds:
@@ -209,16 +218,43 @@ class RecordMaker:
                 jobs[job.key] = job
                 readings |= {reading.key(job.key) for reading in job.readings}
             readings |= {key for reading in row.readings for key in derived_keys(setup, of, reading)}
-            wanted = [(code,) for code in setup.sources] if row.transfer else []
-            for group in [*wanted, *(row.grouping.groups if row.grouping else [])]:
-                job = setup.group(of, group)
-                jobs[job.key] = job
+        wanted = [(code,) for code in setup.sources] if row.transfer else []
+        for group in [*wanted, *(row.grouping.groups if row.grouping else [])]:
+            jobs |= self._trainings(group, strategy)
+        readings |= {key for job in jobs.values() for _, key in job.masks}
+        return self._cost_of(jobs, readings)
+
+    def _trainings(self, group: Sequence[str], strategy: Chosen) -> dict[str, TrainJob]:
+        """By key, of all seeds: the training of a group, and those whose masks it starts from."""
+        jobs = [self.setup.group(of, group, strategy) for of in self.setup.seeds]
+        if strategy.masks is not None and len(group) > 1:
+            jobs += [self.setup.carrier(of, strategy.masks, code) for of in self.setup.seeds for code in group]
+        return {job.key: job for job in jobs}
+
+    def _cost_of(self, jobs: Collection[str], readings: Collection[str]) -> Cost:
+        """Of trainings and readings, by key."""
+        store = self.setup.store
         costs = [store.manifest(key)["cost"] for key in {*jobs, *readings} if store.has(key)]
         return Cost(
             trainings=sum(store.has(key) for key in jobs),
             seconds=float(round(sum(sorted(cost["seconds"] for cost in costs)), 3)),
             peak_memory_mb=float(round(max((cost["peak_memory_mb"] for cost in costs), default=0.0), 1)),
         )
+
+
+def plain_json(value: Any) -> Any:
+    """JSON as a record can hold it: six digits, null for what is not finite."""
+    if isinstance(value, dict):
+        return {name: plain_json(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [plain_json(one) for one in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value
+
+
+def _nothing(languages: int) -> Rows:
+    return cells(np.full((languages, languages), np.nan))
 
 
 def cells(matrix: NDArray[np.float64], digits: int = 17) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.executors import Executor, InProcess, Pool
-from benchmark.groups import Draws, draw, every_group, group, recover
+from benchmark.groups import Draws, asked_groups, draw, every_group, group, recover
 from benchmark.jobs import TrainJob
 from benchmark.plan import Stage, plan, stage_one, stage_two
 from benchmark.prepare import cores, materialise, prepare
@@ -21,8 +21,8 @@ from benchmark.results import RecordMaker
 from benchmark.rows import Row, ask, check, rows, unknown
 from benchmark.setup import Setup
 from benchmark.systems import Systems
-from leaderboard.records import Record, path_for, read, write_if_changed
-from measures import TransferMatrix
+from leaderboard.records import JOINT, Record, path_for, read, write_if_changed
+from measures import Reading, TransferMatrix
 from tasks.languages import Language
 
 
@@ -48,8 +48,7 @@ def run(config: RunConfig) -> RunResult:
     measures, setup, systems = _prepared(config, result)
     _ask(measures, setup, systems, result, trained=False)
     materialise(setup)
-    readings = frozenset().union(*(row.readings for row in measures))
-    _train("transfer", plan(stage_one(setup, readings), setup.store), setup, result)
+    _train("transfer", plan(stage_one(setup, _readings(measures, setup)), setup.store), setup, result)
     if not any(
         systems.predicted(setup.each(of, c), "test", c) is not None for of in setup.seeds for c in setup.sources
     ):
@@ -60,18 +59,39 @@ def run(config: RunConfig) -> RunResult:
     if config.grouping is not None:
         group(measures, setup)
         draws = draw(measures, setup)
-        _train("groups", plan(stage_two(setup, every_group(measures, draws)), setup.store), setup, result)
-    maker = RecordMaker(setup, systems, measures, draws, config.command, started)
-    for row in measures:
-        if row.matrix is None and not row.skipped:
-            continue
-        record = maker.record(row)
+    if config.grouping is not None or setup.others:
+        _train(_second(setup), _stage_two(measures, draws, setup), setup, result)
+    for record in _records(measures, setup, RecordMaker(setup, systems, measures, draws, config.command, started)):
         path = config.output / path_for(record)
         if not write_if_changed(record, path):
             record = read(path)
         result.records.append(record)
         result.paths.append(path)
     return result
+
+
+def _readings(measures: list[Row], setup: Setup) -> frozenset[Reading]:
+    return setup.starts.union(*(row.readings for row in measures))
+
+
+def _stage_two(measures: list[Row], draws: Draws, setup: Setup) -> Stage:
+    return plan(stage_two(setup, every_group(measures, draws), asked_groups(measures)), setup.store)
+
+
+def _second(setup: Setup) -> str:
+    """The name of stage 2."""
+    return " and ".join(["groups"] * (setup.config.grouping is not None) + ["strategies"] * bool(setup.others))
+
+
+def _records(measures: list[Row], setup: Setup, maker: RecordMaker) -> Iterator[Record]:
+    """Each measure; the groups of those that were asked for under each strategy; each strategy by itself."""
+    for row in measures:
+        if row.matrix is not None or row.skipped:
+            yield maker.record(row)
+        if row.asked and row.grouping is not None:
+            yield from (maker.record(row, strategy) for strategy in setup.others)
+    if setup.others or setup.unseen:
+        yield from map(maker.joint, setup.strategies)
 
 
 def similarities(config: RunConfig, targets: Sequence[Language], result: RunResult) -> tuple[list[Row], Setup]:
@@ -114,15 +134,15 @@ def _measured(measures: list[Row], setup: Setup) -> list[TrainJob]:
 def dry_run(config: RunConfig) -> tuple[Setup, Stage, Stage | None]:
     """What a run would do: stage 1, and stage 2 as far as it is known (not before stage 1 is done)."""
     measures, setup, systems = _prepared(config, RunResult())
-    readings = frozenset().union(*(row.readings for row in measures))
-    one = plan(stage_one(setup, readings), setup.store)
-    if one.todo or config.grouping is None:
+    one = plan(stage_one(setup, _readings(measures, setup)), setup.store)
+    if config.grouping is None:
+        return setup, one, _stage_two([], {}, setup) if setup.others else None
+    if one.todo:
         return setup, one, None
     _ask(measures, setup, systems, RunResult(), trained=False)
     _ask(measures, setup, systems, RunResult(), trained=True)
     group(measures, setup)
-    groups = every_group(measures, draw(measures, setup))
-    return setup, one, plan(stage_two(setup, groups), setup.store)
+    return setup, one, _stage_two(measures, draw(measures, setup), setup)
 
 
 def _prepared(config: RunConfig, result: RunResult, controls: bool = True) -> tuple[list[Row], Setup, Systems]:
@@ -133,6 +153,9 @@ def _prepared(config: RunConfig, result: RunResult, controls: bool = True) -> tu
     setup = prepare(config)
     for note in setup.notes:
         say(note)
+    for row in measures:
+        if row.called == JOINT:
+            row.fail(UserError(f"the name {JOINT} is taken: it stands for one model of all languages"))
     check(measures, setup)
     _tell(measures, result, [])
     return measures, setup, Systems(setup)
@@ -209,6 +232,9 @@ def _train(name: str, stage: Stage, setup: Setup, result: RunResult) -> None:
             for reading in outcome.unread:
                 result.failures.append(f"reading {reading}")
                 say(result.failures[-1])
+            for adaptation in outcome.unadapted:
+                result.failures.append(f"adaptation to {adaptation}")
+                say(result.failures[-1])
     done = progress.count - len(progress.out)
     say(f"{name}: {done} trainings done in {clock(progress.seconds)}")
 
@@ -220,4 +246,6 @@ def work(job: TrainJob, setup: Setup) -> float:
     traces = (plan for plan in job.readings if isinstance(plan, TracePlan))
     probed = sum(2 * plan.probes * plan.half_batch * len(plan.pools) for plan in traces)
     scored = sum(len((setup.dev if one.split == "dev" else setup.test)[one.language]) for one in job.evaluate)
-    return trained + probed + scored / 3
+    tried = setup.unseen.test if setup.unseen else {}
+    adapted = sum(job.hyper.epochs * one.k + len(tried[one.language]) / 3 for one in job.shots)
+    return trained + probed + scored / 3 + adapted

@@ -14,6 +14,8 @@ from benchmark.readings import ReadingPlan, repeated
 from benchmark.resolve import resolve
 from benchmark.seeds import derive
 from benchmark.store import Store
+from benchmark.strategies import PLAIN, Chosen
+from benchmark.unseen import Unseen
 from measures.needs import Reading
 from tasks.base import Example, Source, TaskSpec
 from tasks.languages import Language
@@ -54,15 +56,34 @@ class Setup:
     precision: str
     seeds: tuple[SeedData, ...]
     notes: tuple[str, ...] = field(default=())
+    strategies: tuple[Chosen, ...] = (PLAIN,)
+    unseen: Unseen | None = None
+
+    @property
+    def others(self) -> tuple[Chosen, ...]:
+        """The strategies that are not ``plain``."""
+        return tuple(one for one in self.strategies if one != PLAIN)
+
+    @property
+    def starts(self) -> frozenset[Reading]:
+        """The readings that strategies start from."""
+        return frozenset(one.masks for one in self.strategies if one.masks is not None)
 
     @property
     def codes(self) -> tuple[str, ...]:
         return tuple(language.code for language in self.languages)
 
     def job(
-        self, of: SeedData, group: Sequence[str], label: str = "", train: str = "train", **products: Any
+        self,
+        of: SeedData,
+        group: Sequence[str],
+        label: str = "",
+        train: str = "train",
+        strategy: Chosen = PLAIN,
+        **products: Any,
     ) -> TrainJob:
         """The training of a group of languages under one seed, on the examples kept under ``train``."""
+        label = label or "+".join(sorted(group))
 
         def data(split: str) -> tuple[tuple[str, str], ...]:
             return tuple((code, of.keys[split, code]) for code in sorted(group))
@@ -78,13 +99,21 @@ class Setup:
             hyper=of.hyper,
             seed=of.seed,
             numerics=f"{numerics()}/{self.device}",
-            strategy=self.config.strategy,
+            strategy=strategy.name,
+            masks=self._masks(of, group, strategy),
             names=self.spec.labels,
             model_path=str(of.model.folder),
             device=self.device,
-            label=label or "+".join(sorted(group)),
+            label=label if strategy == PLAIN else f"{label} by {strategy.name}",
             **products,
         )
+
+    def _masks(self, of: SeedData, group: Sequence[str], strategy: Chosen) -> tuple[tuple[str, str], ...]:
+        """Keys of the readings that a strategy starts from, of each language's own training."""
+        if strategy.masks is None:
+            return ()
+        jobs = {code: self.carrier(of, strategy.masks, code) for code in sorted(group)}
+        return tuple((code, job.readings[0].key(job.key)) for code, job in jobs.items())
 
     def evaluation(self, of: SeedData, codes: Sequence[str], *splits: str) -> tuple[EvalSet, ...]:
         return tuple(EvalSet(code, split, of.keys[split, code]) for code in codes for split in splits)
@@ -100,11 +129,15 @@ class Setup:
         order = derive(of.seed, "again")
         return self.job(of, [code], f"{code} again", train="again", order=order, readings=plans)
 
-    def joint(self, of: SeedData, readings: Iterable[Reading] = ()) -> TrainJob:
-        """Trained on all languages; readings are taken before, along and after it."""
+    def joint(self, of: SeedData, readings: Iterable[Reading] = (), strategy: Chosen = PLAIN) -> TrainJob:
+        """Trained on all languages; readings are taken before, along and after it, and only under ``plain``.
+
+        It is tried on the languages that are kept out.
+        """
         plans = self._plans(of, [one for one in readings if one.of != "each"])
         sets = self.evaluation(of, self.codes, "test")
-        return self.job(of, self.sources, "joint", evaluate=sets, readings=plans)
+        shots = self.unseen.plans[of.seed] if self.unseen else ()
+        return self.job(of, self.sources, "joint", strategy=strategy, evaluate=sets, readings=plans, shots=shots)
 
     def carrier(self, of: SeedData, reading: Reading, code: str | None) -> TrainJob:
         """The job that takes a reading; its only reading is this one."""
@@ -128,10 +161,11 @@ class Setup:
         found = [resolve(self, of, one, code) for one in sorted(readings, key=repr)]
         return tuple(plan for plan in found if plan is not None)
 
-    def group(self, of: SeedData, group: Sequence[str]) -> TrainJob:
-        """Trained on a group, scored on its members' tests."""
+    def group(self, of: SeedData, group: Sequence[str], strategy: Chosen = PLAIN) -> TrainJob:
+        """Trained on a group, scored on its members' tests. One language knows no strategy but ``plain``."""
         if len(group) == 1:
             return self.each(of, group[0])
         if len(group) == len(self.sources):
-            return self.joint(of)
-        return self.job(of, group, evaluate=self.evaluation(of, sorted(group), "test"))
+            return self.joint(of, strategy=strategy)
+        sets = self.evaluation(of, sorted(group), "test")
+        return self.job(of, group, strategy=strategy, evaluate=sets)

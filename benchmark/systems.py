@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.jobs import TrainJob, predictions, scored
 from benchmark.setup import SeedData, Setup
+from benchmark.strategies import PLAIN, Chosen
 from leaderboard.records import Score
 from tasks.base import Example
 from tasks.metrics import item_counts, majority, score
@@ -84,6 +85,8 @@ class Systems:
         return np.array([len(row.targets) for row in self._rows(split, code)], dtype=np.int64)
 
     def _rows(self, split: str, code: str) -> tuple[Example, ...]:
+        if self.setup.unseen and code in self.setup.unseen.test:
+            return self.setup.unseen.test[code]
         return (self.setup.dev if split == "dev" else self.setup.test)[code]
 
     def value(self, metric: str, split: str, code: str, said: Predictions) -> float:
@@ -125,10 +128,10 @@ class Systems:
             np.mean([test for _, _, test in self.per_seed], axis=0),
         )
 
-    def grouped(self, grouping: Grouping) -> System | None:
+    def grouped(self, grouping: Grouping, strategy: Chosen = PLAIN) -> System | None:
         """The system that serves each language by the model of its group."""
         jobs = {
-            code: [self.setup.group(of, grouping.groups[place]) for of in self.setup.seeds]
+            code: [self.setup.group(of, grouping.groups[place], strategy) for of in self.setup.seeds]
             for code, place in grouping.served.items()
         }
         return self._collect(jobs)
@@ -139,8 +142,27 @@ class Systems:
 
     @cached_property
     def multilingual(self) -> System | None:
-        joint = [self.setup.joint(of) for of in self.setup.seeds]
+        return self.joint(PLAIN)
+
+    def joint(self, strategy: Chosen) -> System | None:
+        """The system that serves every language by the one model of all."""
+        joint = [self.setup.joint(of, strategy=strategy) for of in self.setup.seeds]
         return self._collect(dict.fromkeys(self.setup.sources, joint))
+
+    def adapted(self, strategy: Chosen) -> dict[tuple[str, int], list[float]]:
+        """Official scores of the joint model, by seed, after so many examples of a language that is kept out.
+
+        What lacks a seed (because that failed) is left out.
+        """
+        found: dict[tuple[str, int], list[float]] = {}
+        for of in self.setup.seeds:
+            job = self.setup.joint(of, strategy=strategy)
+            for one in job.shots:
+                if self.setup.store.has(one.key(job.key)):
+                    said = np.load(self.setup.store.path(one.key(job.key)) / "test.npy")
+                    value = self.value(self.setup.spec.metric, "test", one.language, said)
+                    found.setdefault((one.language, one.k), []).append(value)
+        return {place: scores for place, scores in found.items() if len(scores) == len(self.setup.seeds)}
 
     @cached_property
     def majority(self) -> System:

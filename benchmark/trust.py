@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.config import RunConfig
 from benchmark.options import cache_of
 from benchmark.setup import Setup
+from benchmark.strategies import PLAIN
 from leaderboard.merge import merge
 from leaderboard.names import name
 from leaderboard.records import Record
@@ -68,7 +69,7 @@ def evidence(results: Path, setup: Setup) -> tuple[list[Evidence], list[str]]:
     found = []
     for key, records in merged.tables.items():
         for called, record in records.items():
-            if record.task == setup.task and record.data.source != "sample":
+            if record.task == setup.task and record.data.source != "sample" and record.strategy == PLAIN.name:
                 found.append(Evidence(merged.origins[key][called], record, _same(record, setup)))
     model = setup.seeds[0].model.name
     found.sort(key=lambda one: (not one.same, one.model != model, -len(one.record.languages), str(one.path)))

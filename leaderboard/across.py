@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from leaderboard.cells import MISSING, Part
 from leaderboard.comparison import borda
-from leaderboard.tables import COLUMNS, Row, Table
+from leaderboard.rows import COLUMNS, Row
+from leaderboard.tables import Table
 
 Setting = tuple[str | None, str | None, str | None]  # model, preset, strategy
 
@@ -34,8 +35,8 @@ def across(tables: Sequence[Table]) -> list[Across]:
     """
     by_setting: dict[Setting, list[Table]] = {}
     for table in tables:
-        first = table.rows[0]
         if _headline(table):
+            first = table.rows[0]
             by_setting.setdefault((first["model"], first["preset"], first["strategy"]), []).append(table)
     order = sorted(by_setting, key=lambda setting: tuple(part or "" for part in setting))
     found = [(setting, by_setting[setting]) for setting in order]

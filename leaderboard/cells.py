@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from leaderboard.rows import Row
 from leaderboard.standing import REFERENCE
-from leaderboard.tables import Row, Table
+from leaderboard.tables import Table
 
 MISSING = "–"
 
@@ -16,12 +17,13 @@ class Bold(str):
 
 
 class Part(NamedTuple):
-    """One of the tables that readers see of a :class:`Table`."""
+    """One of the tables that readers see of a :class:`Table`, and how to read it."""
 
     key: str
     title: str
     headers: list[str]
     body: list[list[str]]
+    reading: str = ""
 
 
 def parts(table: Table, with_groups: bool = False) -> list[Part]:
@@ -32,7 +34,7 @@ def parts(table: Table, with_groups: bool = False) -> list[Part]:
     scored = table.rows if any(row["score"] is not None for row in measures) else _scored(table.rows)
     cost = [*_COST, "groups"] if with_groups else _COST
     found = [
-        _part("foresight", "How well each measure foretold transfer", _foresight(table), foretold),
+        _part("foresight", "How well each measure foretold transfer", _foresight(table), foretold, table.reading),
         _part("worth", "What the grouping by each measure is worth", _worth(table), scored),
         _part("cost", "What each measure sees and costs", cost, measures),
     ]
@@ -45,40 +47,40 @@ def groups(table: Table) -> Part:
     return _part("groups", "Who is grouped with whom", ["measure", "groups"], rows)
 
 
-def _part(key: str, title: str, headers: list[str], rows: Sequence[Row]) -> Part:
-    return Part(key, title, headers, [[_CELLS[header](row) for header in headers] for row in rows])
+def _part(key: str, title: str, headers: list[str], rows: Sequence[Row], reading: str = "") -> Part:
+    return Part(key, title, headers, [[_CELLS[header](row) for header in headers] for row in rows], reading)
 
 
 def _scored(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["score"] is not None]
 
 
-def _number(value: float | None, form: str, scale: float = 1.0) -> str:
+def number(value: float | None, form: str, scale: float = 1.0) -> str:
     return MISSING if value is None else f"{value * scale:{form}}"
 
 
-def _bounded(row: Row, key: str, bounds: str, form: str, scale: float = 1.0) -> str:
+def bounded(row: Row, key: str, bounds: str, form: str, scale: float = 1.0) -> str:
     """The value and, if known, its interval."""
-    text = _number(row[key], form, scale)
+    text = number(row[key], form, scale)
     low, high = row[f"{bounds}_low"], row[f"{bounds}_high"]
-    return text if low is None else f"{text} [{_number(low, form, scale)}, {_number(high, form, scale)}]"
+    return text if low is None else f"{text} [{number(low, form, scale)}, {number(high, form, scale)}]"
 
 
-def _score(row: Row) -> str:
-    return _number(row["score"], "z.1f", 100) + ("†" if row["collapsed"] else "")
+def score(row: Row) -> str:
+    return number(row["score"], "z.1f", 100) + ("†" if row["collapsed"] else "")
 
 
 def _gain(other: str) -> Callable[[Row], str]:
-    return lambda row: _bounded(row, f"gain_over_{other}", f"gain_over_{other}_items", "+z.1f", 100)
+    return lambda row: bounded(row, f"gain_over_{other}", f"gain_over_{other}_items", "+z.1f", 100)
 
 
 def _over_random(row: Row) -> str:
     share = row["random_percentile"]
-    return _gain("random")(row) + ("" if share is None else f" ({_number(share, '.0f', 100)} %)")
+    return _gain("random")(row) + ("" if share is None else f" ({number(share, '.0f', 100)} %)")
 
 
 def _correlation(key: str) -> Callable[[Row], str]:
-    return lambda row: _bounded(row, key, f"{key}_ci95", "z.2f")
+    return lambda row: bounded(row, key, f"{key}_ci95", "z.2f")
 
 
 def _groups(row: Row) -> str:
@@ -93,7 +95,7 @@ def _tested(key: str, p_key: str) -> Callable[[Row], str]:
     """A coefficient with its p."""
 
     def cell(row: Row) -> str:
-        p, value = row[p_key], _number(row[key], "z.2f")
+        p, value = row[p_key], number(row[key], "z.2f")
         return value if p is None else f"{value} {_p(p)}"
 
     return cell
@@ -109,7 +111,7 @@ def _difference(row: Row) -> str:
     """To the reference; bold where the measure is the better one and the interval excludes zero."""
     if row["difference"] is None:
         return "reference" if row["rank"] is not None and row["name"] == REFERENCE else MISSING
-    text = f"{_bounded(row, 'difference', 'difference', '+z.2f')} {_p(row['difference_p_holm'])}"
+    text = f"{bounded(row, 'difference', 'difference', '+z.2f')} {_p(row['difference_p_holm'])}"
     return Bold(text) if better(row) else text
 
 
@@ -119,14 +121,14 @@ def better(row: Row) -> bool:
 
 
 def _regrets(row: Row) -> str:
-    both = [_number(row[key], "z.1f", 100) for key in ("regret_at_1", "regret_at_3") if row[key] is not None]
+    both = [number(row[key], "z.1f", 100) for key in ("regret_at_1", "regret_at_3") if row[key] is not None]
     return " / ".join(both) or MISSING
 
 
 def _alike(row: Row) -> str:
     if row["yardstick"] is None:
         return MISSING
-    return f"{_number(row['mean_similarity'], 'z.2f')} / {row['yardstick']:z.2f}"
+    return f"{number(row['mean_similarity'], 'z.2f')} / {row['yardstick']:z.2f}"
 
 
 def _foresight(table: Table) -> list[str]:
@@ -159,20 +161,20 @@ _CELLS: dict[str, Callable[[Row], str]] = {
     "over reference": _difference,
     "ρ per target": _correlation("per_target_spearman"),
     "ρ matrix (QAP)": _tested("spearman", "qap_p"),
-    "NDCG@3": lambda row: _number(row["ndcg_at_3"], "z.2f"),
+    "NDCG@3": lambda row: number(row["ndcg_at_3"], "z.2f"),
     "regret@1 / @3": _regrets,
     "MRQAP β": _tested("mrqap_coefficient", "mrqap_p"),
-    "reliability": lambda row: _number(row["reliability"], "z.2f"),
-    "recovery": lambda row: _number(row["recovery_adjusted_rand"], "z.2f"),
+    "reliability": lambda row: number(row["reliability"], "z.2f"),
+    "recovery": lambda row: number(row["recovery_adjusted_rand"], "z.2f"),
     "alike / same": _alike,
-    "score": _score,
-    "macro F1": lambda row: _number(row["macro_f1"], "z.1f", 100),
+    "score": score,
+    "macro F1": lambda row: number(row["macro_f1"], "z.1f", 100),
     "over random (percentile)": _over_random,
     "over multilingual": _gain("multilingual"),
     "over monolingual": _gain("monolingual"),
-    "ρ(objective, score)": lambda row: _number(row["objective_gain_spearman"], "z.2f"),
+    "ρ(objective, score)": lambda row: number(row["objective_gain_spearman"], "z.2f"),
     "access": lambda row: row["access"] or MISSING,
-    "trainings": lambda row: _number(row["trainings"], "g"),
-    "seconds": lambda row: _number(row["seconds"], ".0f"),
+    "trainings": lambda row: number(row["trainings"], "g"),
+    "seconds": lambda row: number(row["seconds"], ".0f"),
     "groups": _groups,
 }

@@ -10,22 +10,30 @@ from collections.abc import Callable, Iterable
 from leaderboard.across import Across
 from leaderboard.across import part as part_across
 from leaderboard.cells import Bold, Part, groups, parts
-from leaderboard.tables import COLUMNS, Row, Table
+from leaderboard.rows import COLUMNS, Row
+from leaderboard.strategy_cells import strategy_parts
+from leaderboard.tables import Table
 
 Marks = tuple[str, str]  # round a bold cell
 
 
 def plain(table: Table) -> str:
-    """For a terminal: foresight, worth and cost one below the other, so that lines stay short.
+    """For a terminal: all parts one below the other, so that lines stay short.
 
     Lines are as long as they must be, nothing is cut or wrapped. Bold cells have a star.
     """
     told = [one_line(table.caption)]
     for part in parts(table, with_groups=True):
-        if part.key == "foresight" and table.reading:
-            told.append(one_line(table.reading.replace("Bold:", "A star:").replace("is bold", "has a star")))
-        told.append(tabulated(part, "simple", one_line, ("", " *")))
-    return "\n\n".join([*told, *map(one_line, table.notes)])
+        told += [*_reading(part), tabulated(part, "simple", one_line, ("", " *"))]
+    told += map(one_line, table.notes)
+    for part in strategy_parts(table):
+        told += [one_line(part.title), *_reading(part), tabulated(part, "simple", one_line, ("", " *"))]
+    return "\n\n".join(told)
+
+
+def _reading(part: Part) -> list[str]:
+    text = part.reading.replace("Bold:", "A star:").replace("is bold", "has a star")
+    return [one_line(text)] if text else []
 
 
 def plain_across(found: Across) -> str:
@@ -37,17 +45,19 @@ def plain_across(found: Across) -> str:
 def markdown(table: Table) -> str:
     """GitHub's Markdown, with names from outside unable to break the table or add HTML."""
     told = [f"## {_escaped(table.task)}", _escaped(table.caption)]
-    for part in parts(table):
-        told.append(f"### {part.title}")
-        if part.key == "foresight" and table.reading:
-            told.append(_escaped(table.reading))
-        told.append(tabulated(part, "pipe", _escaped, ("**", "**")))
     grouped = groups(table)
-    if grouped.body:
-        told += [f"### {grouped.title}", tabulated(grouped, "pipe", _escaped, ("**", "**"))]
+    for part in [*parts(table), *([grouped] if grouped.body else [])]:
+        told += _section(part)
     if table.notes:
         told.append("\n".join(f"- {_escaped(note)}" for note in table.notes))
+    for part in strategy_parts(table):
+        told += _section(part)
     return "\n\n".join(told)
+
+
+def _section(part: Part) -> list[str]:
+    reading = [_escaped(part.reading)] if part.reading else []
+    return [f"### {_escaped(part.title)}", *reading, tabulated(part, "pipe", _escaped, ("**", "**"))]
 
 
 def markdown_across(found: Across) -> str:
@@ -73,7 +83,8 @@ def json_text(tables: Iterable[Table], across: Iterable[Across] = ()) -> str:
 
 
 def _rows(tables: Iterable[Table], across: Iterable[Across]) -> list[Row]:
-    return [row for table in tables for row in table.rows] + [row for one in across for row in one.rows]
+    of_tables = [row for table in tables for row in (*table.rows, *table.strategies)]
+    return of_tables + [row for one in across for row in one.rows]
 
 
 def _flat(cell: object) -> object:

@@ -8,21 +8,23 @@ from leaderboard.across import Across
 from leaderboard.across import part as part_across
 from leaderboard.cells import Part, parts
 from leaderboard.formats import one_line, tabulated
+from leaderboard.strategy_cells import strategy_parts
 from leaderboard.tables import Table
 
 
 def latex(table: Table) -> str:
     """Floats for a paper, one below the other, for pdflatex with the packages booktabs and [T1]{fontenc}.
 
-    Foresight, worth and cost, each with the caption that says data, model, seeds and languages and the label
-    ``tab:<task>-<protocol>-foresight`` (``-worth``, ``-cost``). Names from outside cannot break the table, and
-    letters that pdflatex lacks stand as their code points.
+    Each has the caption that says data, model, seeds and languages and the label
+    ``tab:<task>-<protocol>-foresight`` (``-worth``, ``-cost``; of strategies ``-trained``, ``-unseen``,
+    ``-seen``). Names from outside cannot break the table, and letters that pdflatex lacks stand as their code
+    points.
     """
     floats = []
-    for place, part in enumerate(parts(table)):
+    for place, part in enumerate([*parts(table), *strategy_parts(table)]):
         caption = f"{part.title}. {table.caption}"
-        if part.key == "foresight" and table.reading:
-            caption += f". {table.reading}"
+        if part.reading:
+            caption += f". {part.reading}"
         label = f"{table.task}-{table.protocol_id}-{part.key}"
         floats.append(_float(part, caption, label, [] if place else table.notes))
     return "\n".join(floats)
@@ -80,6 +82,7 @@ _BEYOND = {
     "–": "--",
     "—": "---",
     "ρ": r"\ensuremath{\rho}",
+    "β": r"\ensuremath{\beta}",
     "†": r"\ensuremath{\dagger}",
     "×": r"\ensuremath{\times}",
     "·": r"\ensuremath{\cdot}",

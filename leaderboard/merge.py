@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leaderboard.names import name
+from leaderboard.names import full_name
 from leaderboard.records import Record, RecordError, read
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Records by task and protocol, then by the measure's name; and a line for all that was not taken as it is.
+    """Records by task and protocol, then by measure and strategy; and a line for all that was not taken as it is.
 
     ``origins`` names the file each record was read from, under the same keys.
     """
@@ -26,8 +26,8 @@ class Merged:
 def merge(folders: Sequence[Path]) -> Merged:
     """All records ``<task>/<protocol_id>/*.json`` below the folders.
 
-    A second record of the same task, protocol, measure and parameters is no second result. Equal but
-    for cost and provenance, it is counted once and nothing is said. Otherwise a line names both files,
+    A second record of the same task, protocol, measure, parameters and strategy is no second result. Equal
+    but for cost and provenance, it is counted once and nothing is said. Otherwise a line names both files,
     and the one that knows more is kept: one that was not skipped, then the one with more values that
     are not null, then that of the earlier folder. Files that are no records of a known schema are
     skipped with a line, and so is a record whose protocol is not the one its table has.
@@ -41,7 +41,7 @@ def merge(folders: Sequence[Path]) -> Merged:
         except RecordError as error:
             warnings.append(f"skipped {error}")
             continue
-        key, called = (record.task, record.protocol_id), name(record)
+        key, called = (record.task, record.protocol_id), full_name(record)
         records, paths = tables.setdefault(key, {}), origins.setdefault(key, {})
         first = next(iter(records), None)
         if first is not None and not _one_protocol(record, records[first]):

@@ -16,6 +16,8 @@ from leaderboard.files import replace_text
 Cell = float | None
 Rows = list[list[Cell]]  # [source][target], in the order of the record's languages
 Interval = tuple[float, float] | None
+PLAIN = "plain"  # the strategy that all others are compared with
+JOINT = "joint"  # stands for a measure where one model of all languages is trained; no measure may be called so
 
 
 class _Part(BaseModel):
@@ -70,11 +72,14 @@ class RandomScore(_Part):
 
 
 class Scores(_Part):
+    """``multilingual``: one model of all languages, ``plain``: the same groups, both under the strategy plain."""
+
     grouped: Score | None = None
     multilingual: Score | None = None
     monolingual: Score | None = None
     majority: Score | None = None
     random: RandomScore | None = None
+    plain: Score | None = None
 
 
 class ObjectiveGain(_Part):
@@ -98,6 +103,7 @@ class Intervals(_Part):
     over_random: GainIntervals = GainIntervals()
     over_multilingual: GainIntervals = GainIntervals()
     over_monolingual: GainIntervals = GainIntervals()
+    over_plain: GainIntervals = GainIntervals()
 
 
 class Beyond(_Part):
@@ -133,6 +139,13 @@ class Recovery(_Part):
     """Of families that are known because they were made, by a partition into as many groups."""
 
     adjusted_rand: float | None
+
+
+class Shot(_Part):
+    """Official scores after fine-tuning on some examples of a language, by seed, and their mean."""
+
+    scores: list[float]
+    mean: float
 
 
 class Data(_Part):
@@ -182,6 +195,8 @@ class Record(_Part):
     protocol: dict[str, Any]
     cost: Cost
     provenance: Provenance
+    training: dict[str, Any] | None = None  # what the strategy tells of the one model of all languages, by seed
+    shots: dict[str, dict[str, Shot]] | None = None  # of languages kept out, by number of examples, from 0
 
 
 class RecordError(Exception):
@@ -189,9 +204,11 @@ class RecordError(Exception):
 
 
 def path_for(record: Record) -> Path:
-    """``task/protocol_id/measure-<8 hex of its parameters>.json``, below the results folder."""
+    """``task/protocol_id/measure-<8 hex of its parameters>.json``, below the results folder; ``…@strategy.json``
+    where that is not plain."""
     params = hashlib.sha256(_text(record.measure_params, 0).encode()).hexdigest()[:8]
-    return Path(_safe(record.task), _safe(record.protocol_id), f"{_safe(record.measure)}-{params}.json")
+    strategy = "" if record.strategy == PLAIN else f"@{_safe(record.strategy)}"
+    return Path(_safe(record.task), _safe(record.protocol_id), f"{_safe(record.measure)}-{params}{strategy}.json")
 
 
 def write(record: Record, path: Path) -> None:
@@ -293,13 +310,16 @@ def _problems(record: Record) -> Iterator[str]:
     named: dict[str, list[str]] = {"data.train_size": [*record.data.train_size]}
     named["data.test_size"] = [*record.data.test_size]
     named["groups"] = [code for group in record.groups or [] for code in group]
-    for kind in ("grouped", "multilingual", "monolingual", "majority"):
+    for kind in ("grouped", "multilingual", "monolingual", "majority", "plain"):
         score: Score | None = getattr(record.scores, kind)
         named[f"scores.{kind}"] = [*score.per_language] if score else []
     for name, codes in named.items():
         unknown = sorted(set(codes) - languages)
         if unknown:
             yield f"{name}: {_line(', '.join(unknown))} not among the languages"
+    trained_on = sorted(languages & set(record.shots or {}))
+    if trained_on:
+        yield f"shots: {_line(', '.join(trained_on))} among the languages, expected others"
     groups, served = record.groups or [], record.served
     if served is None:
         if len(set(named["groups"])) != len(named["groups"]):

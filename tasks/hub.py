@@ -63,7 +63,7 @@ class HubRepository:
             DataError: the hub does not answer, or there are no files.
         """
         if self.offline:
-            root = _kept(self.name) / "snapshots" / self.sha
+            root = kept_ref(self.name) / "snapshots" / self.sha
             names = [each.relative_to(root).as_posix() for each in root.rglob("*") if each.is_file()]
         else:
             names = [each.rfilename for each in _ask(self.name, self.sha).siblings or ()]
@@ -117,7 +117,7 @@ def hub_repository(name: str, revision: str, offline: bool = False) -> HubReposi
     offline = offline or _hub_offline()
     if _SHA.fullmatch(revision):
         return HubRepository(name, revision, offline)
-    kept = _kept(name) / "refs" / revision
+    kept = kept_ref(name) / "refs" / revision
     if offline:
         sha = kept.read_text(encoding="ascii", errors="replace").strip() if kept.is_file() else ""
         if not _SHA.fullmatch(sha):
@@ -162,7 +162,7 @@ def _cache() -> Path:
     return Path(HF_HUB_CACHE)
 
 
-def _kept(name: str) -> Path:
+def kept_ref(name: str) -> Path:
     """Where the hub's own library keeps a repository."""
     return _cache() / f"datasets--{name.replace('/', '--')}"
 

@@ -1,8 +1,8 @@
 """What each language's examples contribute to the gradient of a batch's loss, from one backward pass.
 
-A weight's gradient is a sum over the rows of a batch: of a linear map, of outer products of its input and the
-gradient of its output. One backward pass through the activations gives both for all rows, and the sums are then
-taken language by language, for the price of the one sum that they replace (Goodfellow 2015; Li et al. 2022).
+A weight's gradient is a sum over the tokens of a batch: of a linear map, of outer products of its input and the
+gradient of its output. One backward pass through the activations gives both for all tokens, and the sums are then
+taken language by language, for about the price of the one sum that they replace (Goodfellow 2015; Li et al. 2022).
 """
 
 from __future__ import annotations
@@ -12,10 +12,42 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmark.training.batches import Batch
+from benchmark.training.model import cross_entropy
+from benchmark.training.parts import Part, Tokens, part
+
+KNOWN = (nn.Linear, nn.Embedding, nn.LayerNorm)
+
+
+@dataclass
+class Gradients:
+    """The languages' gradients of some parameters, by name."""
+
+    parts: Mapping[str, Part]
+
+    @property
+    def bytes(self) -> int:
+        return sum(one.bytes for one in self.parts.values())
+
+    def gram(self) -> Tensor:
+        """Inner products over all of the parameters, ``[languages, languages]``."""
+        return torch.stack([one.gram() for one in self.parts.values()]).sum(0)
+
+    def leave(self, weights: Tensor) -> None:
+        """Leave the languages' weighted sum in ``.grad``."""
+        for one in self.parts.values():
+            one.leave(weights)
+
+    def apart(self) -> dict[str, Gradients]:
+        """Each parameter by itself."""
+        return {name: Gradients({name: one}) for name, one in self.parts.items()}
+
+
+Ready = Callable[[str, Gradients], None]
 
 
 @dataclass
@@ -27,35 +59,13 @@ class _Use:
     grad: Tensor
 
 
-@dataclass
-class Part:
-    """The languages' gradients of one parameter, ``[languages, …]``; of a table, of its ``rows`` alone."""
-
-    parameter: nn.Parameter
-    values: Tensor
-    rows: Tensor | None = None
-
-    def leave(self, weights: Tensor) -> None:
-        """Leave their weighted sum in ``.grad``."""
-        total = torch.tensordot(weights, self.values, dims=1)
-        if self.rows is not None:
-            dense = torch.zeros_like(self.parameter)
-            dense[self.rows] = total.to(dense.dtype)
-            self.parameter.grad = dense
-        else:
-            self.parameter.grad = total.to(self.parameter.dtype)
-
-
-Ready = Callable[[str, Mapping[str, Part]], None]
-
-
 class Contributions:
     """Takes a model's gradients language by language, a block of parameters at a time.
 
-    Hooks stay until ``remove``, and sleep between uses.
+    Hooks stay until ``remove``, and sleep between uses. Parameters outside ``blocks`` get their gradient as ever.
 
     Raises:
-        ValueError: parameters held by a module of a kind whose gradient is not known here.
+        ValueError: a model of which not all gradients can be had in this way.
     """
 
     def __init__(self, model: nn.Module, blocks: Mapping[str, Sequence[str]]) -> None:
@@ -65,40 +75,46 @@ class Contributions:
         self.owners: dict[nn.Parameter, nn.Module] = {}
         for name, module in model.named_modules():
             own = [p for p in module.parameters(recurse=False) if p in wanted]
-            if own and not isinstance(module, (nn.Linear, nn.Embedding, nn.LayerNorm)):
-                found = f"{name or 'the model'} ({type(module).__name__})"
-                raise ValueError(f"linear maps, embeddings and layer norms are known here, found {found}")
+            # A subclass may do anything with its weight, as a scaled embedding does.
+            if own and (type(module) not in KNOWN or any(p in self.owners for p in own)):
+                raise _unknown(f"{name} ({type(module).__name__})")
             self.owners |= dict.fromkeys(own, module)
-        self.places = {self.owners[p]: block for block, of in self.blocks.items() for p in of.values()}
+        self.block_of = {self.owners[p]: block for block, of in self.blocks.items() for p in of.values()}
+        self.held_by = {block: [self.owners[p] for p in of.values()] for block, of in self.blocks.items()}
+        self.rows: list[int] = []  # of each language
+        self.labels: list[int] = []
+        self.sums: dict[tuple[int, ...], Tensor] = {}
         self.uses: dict[str, list[_Use]] = {}
         self.due: Counter[str] = Counter()  # uses of a block whose gradient has not come yet
-        self.segments: list[tuple[int, int]] = []
-        self.terms: list[tuple[int, int]] = []
-        self.size = 0
         self.ready: Ready | None = None
-        self.hooks = [module.register_forward_hook(self._see) for module in self.places]
+        self.hooks = [module.register_forward_hook(self._see) for module in self.block_of]
+        try:
+            with torch.autocast(next(model.parameters()).device.type, enabled=False):
+                self._check(model)
+        except BaseException:
+            self.remove()
+            raise
 
     def remove(self) -> None:
         """Take the hooks off the model."""
         for hook in self.hooks:
             hook.remove()
 
-    def backward(self, batches: Sequence[Batch], whole: Batch, loss: Callable[[], Tensor], ready: Ready) -> Tensor:
-        """The loss of ``whole``, which is ``batches`` put together, detached.
+    def backward(self, batches: Sequence[Batch], loss: Callable[[], Tensor], ready: Ready) -> Tensor:
+        """The ``loss`` of the batches put together, detached.
 
         ``ready`` is given each block's gradients as soon as they are there; what it does not keep is freed.
         """
-        self.uses, self.due, self.size = {}, Counter(), len(whole)
-        self.segments, self.terms = (
-            _cuts([len(one) for one in batches]),
-            _cuts([len(one.labels) for one in batches]),
-        )
+        self.rows, self.labels = [len(batch) for batch in batches], [len(batch.labels) for batch in batches]
+        self.sums, self.uses, self.due = {}, {}, Counter()
         for parameter in self.owners:
             parameter.requires_grad_(False)  # their sums over the whole batch would be for nothing
         self.ready = ready
         try:
             value = loss()
             value.backward()  # type: ignore[no-untyped-call]
+            for block in list(self.uses):  # another use of it was not needed for the loss
+                self._deliver(block)
         finally:
             self.ready = None
             self.uses = {}
@@ -106,68 +122,102 @@ class Contributions:
                 parameter.requires_grad_(True)
         return value.detach()
 
-    def _part(self, block: str, parameter: nn.Parameter) -> Part:
-        """The languages' gradients of a parameter, in float32."""
-        module = self.owners[parameter]
-        uses = [use for use in self.uses[block] if use.module is module]
-        if isinstance(module, nn.Embedding):
-            return self._of_table(parameter, module, uses)
-        total = torch.zeros(len(self.segments), *parameter.shape, device=parameter.device)
-        for use in uses:
-            grads = use.grad.float()
-            if isinstance(module, nn.LayerNorm) and parameter is module.weight:
-                seen = use.seen.float()
-                normal = nn.functional.layer_norm(seen, module.normalized_shape, eps=module.eps)
-                grads = grads * normal
-            cuts = self._cuts_of(grads)
-            outer = isinstance(module, nn.Linear) and parameter is module.weight
-            for place, (start, end) in enumerate(cuts):
-                mine = grads[start:end].flatten(0, -2)
-                total[place] += mine.T @ use.seen[start:end].float().flatten(0, -2) if outer else mine.sum(0)
-        return Part(parameter, total)
-
-    def _of_table(self, parameter: nn.Parameter, module: nn.Embedding, uses: Sequence[_Use]) -> Part:
-        rows, inverse = torch.unique(torch.cat([use.seen.flatten() for use in uses]), return_inverse=True)
-        total = torch.zeros(len(self.segments), len(rows), parameter.shape[1], device=parameter.device)
-        done = 0
-        for use in uses:
-            places = inverse[done : done + use.seen.numel()].view(use.seen.shape)
-            done += use.seen.numel()
-            for language, (start, end) in enumerate(self._cuts_of(use.grad)):
-                total[language].index_add_(
-                    0, places[start:end].flatten(), use.grad[start:end].float().flatten(0, -2)
-                )
-        if module.padding_idx is not None:
-            total[:, rows == module.padding_idx] = 0.0  # not trained
-        return Part(parameter, total, rows)
-
-    def _cuts_of(self, grads: Tensor) -> list[tuple[int, int]]:
-        """Which part of a tensor is whose: along the rows of the batch, or along its labels."""
-        return self.segments if len(grads) == self.size and grads.ndim > 2 else self.terms
-
     def _see(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         if self.ready is None or not torch.is_grad_enabled():
             return None
-        seen = inputs[0].detach()
-        if isinstance(module, nn.Embedding):
+        seen, block = [inputs[0].detach()], self.block_of[module]
+        if isinstance(module, nn.Embedding) and output.shape[0] == 1:
             # Positions are looked up once for all rows: each row needs a gradient of its own.
-            if len(output) != self.size:
-                seen, output = seen.expand(self.size, -1), output.expand(self.size, *output.shape[1:])
+            rows = sum(self.rows)
+            seen, output = [seen[0].expand(rows, -1)], output.expand(rows, *output.shape[1:])
+        if not output.requires_grad:
             output = output.detach().requires_grad_()
-        self.due[self.places[module]] += 1
-        output.register_hook(lambda grad: self._arrived(module, seen, grad))  # type: ignore[no-untyped-call]
+        self.due[block] += 1
+
+        def arrived(grad: Tensor) -> None:
+            # The graph holds on to this function: what it has seen must be let go.
+            self.uses.setdefault(block, []).append(_Use(module, seen.pop(), grad))
+            self.due[block] -= 1
+            if not self.due[block]:
+                self._deliver(block)
+
+        output.register_hook(arrived)  # type: ignore[no-untyped-call]
         return output
 
-    def _arrived(self, module: nn.Module, seen: Tensor, grad: Tensor) -> None:
-        block = self.places[module]
-        self.uses.setdefault(block, []).append(_Use(module, seen, grad))
-        self.due[block] -= 1
-        if not self.due[block]:
-            assert self.ready is not None
-            self.ready(block, {name: self._part(block, p) for name, p in self.blocks[block].items()})
-            del self.uses[block]
+    def _deliver(self, block: str) -> None:
+        assert self.ready is not None
+        uses = self.uses.pop(block)
+        with torch.no_grad(), torch.autocast(uses[0].grad.device.type, enabled=False):
+            self.ready(block, self._gradients(block, uses))
+
+    def _gradients(self, block: str, uses: Sequence[_Use]) -> Gradients:
+        by_module: dict[nn.Module, list[Tokens]] = {}
+        for use in uses:
+            by_module.setdefault(use.module, []).append(self._tokens(use))
+        # What was not used has no gradient, as after any backward pass.
+        owned = zip(self.blocks[block].items(), self.held_by[block], strict=True)
+        return Gradients({name: part(p, one, by_module[one]) for (name, p), one in owned if one in by_module})
+
+    def _tokens(self, use: _Use) -> Tokens:
+        shape = use.grad.shape
+        lengths = [rows * shape[1] for rows in self.rows] if len(shape) == 3 else self.labels
+        grads = use.grad.reshape(-1, shape[-1]).float()
+        if grads.shape[0] != sum(lengths) or len(shape) > 3:
+            found = f"{type(use.module).__name__} with an output of shape {list(shape)}"
+            raise _unknown(f"{found} for {sum(self.rows)} rows")
+        if isinstance(use.module, nn.Embedding):
+            seen = use.seen.reshape(-1)
+        else:
+            seen = use.seen.reshape(grads.shape[0], -1).float()
+        key = tuple(lengths)
+        if key not in self.sums:
+            one_hot = np.repeat(np.eye(len(key), dtype=np.float32), key, axis=1)
+            self.sums[key] = torch.from_numpy(one_hot).to(grads.device)
+        return Tokens(seen, grads, lengths, self.sums[key])
+
+    def _check(self, model: nn.Module) -> None:
+        """On a made-up batch, that no weight is used in a way that is not seen from here.
+
+        Raises:
+            ValueError: what two languages contribute is not together the gradient of both.
+        """
+        device = next(iter(self.owners)).device
+        words = len(model.encoder.get_input_embeddings().weight)  # type: ignore[union-attr, operator]
+        ids = torch.arange(21, device=device).view(3, 7) % words
+        mask = torch.ones_like(ids)
+        mask[1, 4:] = 0
+        whole = Batch(ids, mask, torch.zeros(3, dtype=torch.long, device=device))
+        kept = {p: p.grad for p in model.parameters()}
+        was_training = model.training
+        model.eval()  # no dropout: torch's random numbers are not touched
+        missed: list[str] = []
+        try:
+            model.zero_grad(set_to_none=True)
+            cross_entropy(model, whole).backward()  # type: ignore[no-untyped-call]
+            right = {name: p.grad for of in self.blocks.values() for name, p in of.items() if p.grad is not None}
+            size = torch.stack([grad.norm() for grad in right.values()]).norm()
+            model.zero_grad(set_to_none=True)
+
+            def compare(block: str, gradients: Gradients) -> None:
+                for name, one in gradients.parts.items():
+                    one.leave(torch.ones(2, device=device))
+                    found, grad = one.parameter.grad, right.pop(name, None)
+                    assert found is not None
+                    miss = (found - (0 if grad is None else grad)).norm()
+                    if not miss <= 1e-3 * found.norm() + 1e-5 * size:
+                        missed.append(name)
+                    one.parameter.grad = None
+
+            self.backward([whole[:2], whole[2:]], lambda: cross_entropy(model, whole), compare)
+        finally:
+            for parameter, grad in kept.items():
+                parameter.grad = grad
+            model.train(was_training)
+        for name in [*missed, *right]:
+            raise _unknown(f"{name} used in another way")
 
 
-def _cuts(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    ends = [sum(lengths[: place + 1]) for place in range(len(lengths))]
-    return list(zip([0, *ends[:-1]], ends, strict=True))
+def _unknown(found: str) -> ValueError:
+    return ValueError(
+        f"gradients by language are known of plain linear maps, embeddings and layer norms, found {found}"
+    )

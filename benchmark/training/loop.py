@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -99,10 +100,11 @@ def train(
     looks = [(probe, probe.steps(total)) for probe in probes]
     adam = optimiser(model, hyper, device)
     parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
-    strategy.begin(Start(model, mixture.languages, seed, total, hyper.lr, masks or {}))
     try:
+        strategy.begin(Start(model, mixture.languages, seed, total, hyper.lr, masks or {}))
         torch.manual_seed(derive(seed, "dropout"))
         best: dict[str, torch.Tensor] = {}
+        of_best: dict[str, Any] = {}
         step, waited = 0, 0
         for epoch in range(hyper.epochs):
             model.train()
@@ -135,10 +137,12 @@ def train(
                 if history.dev[-1] > max(history.dev[:-1], default=-math.inf):
                     waited = 0
                     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+                    of_best = copy.deepcopy(strategy.state_dict())  # its masks belong to these weights
                 if waited >= hyper.patience:
                     break
         if best:
             model.load_state_dict(best)
+            strategy.load_state_dict(of_best)
         history.strategy = strategy.record()
     finally:
         strategy.end()

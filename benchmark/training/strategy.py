@@ -54,6 +54,10 @@ class Strategy(ABC):
         """
         return frozenset()
 
+    def skip(self, config: Mapping[str, Any]) -> str | None:
+        """Why a model of this configuration (``config.json``) cannot be trained so, in one line; or nothing."""
+        return None
+
     def begin(self, start: Start) -> None:
         """Called before the first step.
 

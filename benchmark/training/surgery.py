@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -12,23 +12,27 @@ from torch import Tensor, nn
 
 from benchmark.seeds import derive
 from benchmark.training.batches import Batch, concatenate
-from benchmark.training.contributions import Contributions, Part
+from benchmark.training.contributions import Contributions, Gradients
 from benchmark.training.model import blocks
 from benchmark.training.strategy import Loss, Start, Strategy
-from benchmark.training.vaccine import vaccinate
+from benchmark.training.vaccine import Matrix, vaccinate
+from benchmark.training.watch import ALL, Watch
+from measures.needs import Reading
 from tasks.languages import Language
 
 Granularity = Literal["model", "layer", "matrix"]
+HELD = 1 / 2  # of the languages' gradients of the largest layer: so much may wait to be corrected in one go
 
 
 class Surgery(Strategy):
-    """Corrects the gradient of each language of a step by those of the others, block by block.
+    """Corrects the gradient of each language of a step by those of the others, one group of parameters at a time.
 
     What a language contributes is its examples' share of the mean loss, so that without a correction the step
     is that of ``plain``. The step uses the sum of the corrected gradients.
     """
 
     beta: float
+    contributions: Contributions | None = None  # until the training begins
 
     def __init__(self, granularity: Granularity = "layer", embeddings: bool = True) -> None:
         self.granularity = granularity
@@ -40,64 +44,148 @@ class Surgery(Strategy):
         by_block = blocks(start.model)
         if not self.embeddings:
             by_block.pop("embeddings", None)
+        groups: dict[Granularity, list[str]] = {
+            "model": [ALL],
+            "layer": list(by_block),
+            "matrix": [name for names in by_block.values() for name in names],
+        }
+        self.groups = {group: place for place, group in enumerate(groups[self.granularity])}
+        self.targets = np.zeros((len(self.groups), len(self.codes), len(self.codes)))
+        self.watch = Watch(self.codes, list(by_block), start.steps)
+        parameters = dict(start.model.named_parameters())
+        layers = [
+            names for block, names in by_block.items() if block != "embeddings"
+        ]  # of which few rows are used
+        self.largest = max((sum(parameters[name].nbytes for name in names) for names in layers), default=0)
         self.contributions = Contributions(start.model, by_block)
-        n = len(self.codes)
-        groups = [group for block, names in by_block.items() for group in self._groups(block, names)]
-        self.targets = {group: np.zeros((n, n)) for group in dict.fromkeys(groups)}
+
+    def end(self) -> None:
+        if self.contributions is not None:
+            self.contributions.remove()
 
     def backward(self, model: nn.Module, batches: Mapping[Language, Batch], loss: Loss) -> Tensor:
         order = sorted(batches, key=lambda language: language.code)
         parts = [batches[language] for language in order]
         whole = concatenate(parts)
+        step, self.step = self.step, self.step + 1
+        if len(parts) == 1:  # nobody to be corrected by
+            value = loss(model, whole)
+            value.backward()  # type: ignore[no-untyped-call]
+            return value.detach()
         present = np.array([self.codes.index(language.code) for language in order])
         # The order of the others is drawn for all languages, so that who else takes part changes nothing.
-        drawn = np.random.default_rng(derive(self.seed, "surgery", str(self.step))).random([len(self.codes)] * 2)
-        self.step += 1
-        kept: dict[str, Part] = {}
+        drawn = np.random.default_rng(derive(self.seed, "surgery", str(step))).random([len(self.codes)] * 2)
+        orders = _orders(drawn[np.ix_(present, present)])
+        seen: dict[str, tuple[Matrix, Matrix]] = {}
+        held: dict[str, Gradients] = {}
+        room = HELD * len(parts) * self.largest
 
-        def ready(block: str, found: Mapping[str, Part]) -> None:
-            if self.granularity == "model":
-                kept.update(found)
-                return
-            self._leave(list(found) if self.granularity == "matrix" else [block], found, present, drawn)
+        def ready(block: str, found: Gradients) -> None:
+            held[block] = found
+            if self.granularity != "model" and sum(one.bytes for one in held.values()) > room:
+                seen.update(self._operate(held, present, orders))
+                held.clear()
 
-        value = self.contributions.backward(parts, whole, lambda: loss(model, whole), ready)
-        if kept:
-            self._leave(["model"], kept, present, drawn)
+        assert self.contributions is not None
+        value = self.contributions.backward(parts, lambda: loss(model, whole), ready)
+        with torch.autocast(value.device.type, enabled=False):
+            seen.update(self._operate(held, present, orders))
+        self.watch.see(step, present, seen)
         return value
 
-    def _groups(self, block: str, names: Sequence[str]) -> list[str]:
-        """Which parameters are corrected together."""
-        return list(names) if self.granularity == "matrix" else [block if self.granularity == "layer" else "model"]
+    @torch.no_grad()
+    def _operate(
+        self, held: Mapping[str, Gradients], present: NDArray[np.int64], orders: NDArray[np.int64]
+    ) -> dict[str, tuple[Matrix, Matrix]]:
+        """Leave the corrected gradients of some blocks; what ``Watch`` is to see of them."""
+        if not held:
+            return {}
+        groups = dict(held)
+        if self.granularity == "matrix":
+            groups = {name: one for of in held.values() for name, one in of.apart().items()}
+        products = [one.gram() for one in groups.values()]
+        grams = torch.stack(products).double().cpu().numpy()
+        if self.granularity == "model":
+            combined = self._correct([ALL], grams.sum(0, keepdims=True), present, orders).repeat(
+                len(grams), axis=0
+            )
+        else:
+            combined = self._correct(list(groups), grams, present, orders)
+        weights = torch.from_numpy(combined.sum(1)).to(products[0])
+        for one, weight in zip(groups.values(), weights, strict=True):
+            one.leave(weight)
+        sizes = [len(of.parts) if self.granularity == "matrix" else 1 for of in held.values()]
+        cuts = np.cumsum(sizes)[:-1]
+        return dict(zip(held, zip(np.split(grams, cuts), np.split(combined, cuts), strict=True), strict=True))
 
-    def _leave(
-        self, groups: list[str], found: Mapping[str, Part], present: NDArray[np.int64], drawn: NDArray[np.float64]
-    ) -> None:
-        parts = [[found[group]] for group in groups] if self.granularity == "matrix" else [list(found.values())]
-        grams = np.stack([_gram(of) for of in parts])
-        square = np.ix_(present, present)
-        targets = np.stack([self.targets[group][square] for group in groups])
-        weights = vaccinate(grams, targets, self.beta, _orders(drawn[square]))
-        for group, target in zip(groups, targets, strict=True):
-            self.targets[group][square] = target
-        for of, weight in zip(parts, weights, strict=True):
-            for part in of:
-                part.leave(torch.as_tensor(weight, dtype=torch.float32, device=part.values.device))
+    def _correct(
+        self, groups: list[str], grams: Matrix, present: NDArray[np.int64], orders: NDArray[np.int64]
+    ) -> Matrix:
+        """The corrected gradients of some groups as combinations of the original ones; moves the targets."""
+        where = np.ix_(np.array([self.groups[group] for group in groups]), present, present)
+        targets = self.targets[where]
+        combined = vaccinate(grams, targets, self.beta, orders)
+        self.targets[where] = targets
+        return combined
+
+    def record(self) -> dict[str, Any]:
+        return self.watch.record()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "targets": self.targets}
+        arrays = {"targets": self.targets, **self.watch.state()}
+        return {"step": self.step, **{name: torch.tensor(array) for name, array in arrays.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step, self.targets = state["step"], state["targets"]
+        arrays = {name: value.cpu().numpy().copy() for name, value in state.items() if name != "step"}
+        self.step, self.targets = state["step"], arrays.pop("targets")
+        self.watch.restore(arrays)
 
 
-def _gram(parts: Sequence[Part]) -> NDArray[np.float64]:
-    """Inner products over all parameters of a group, ``[languages, languages]``."""
-    total = torch.zeros(len(parts[0].values), len(parts[0].values), device=parts[0].values.device)
-    for part in parts:
-        flat = part.values.flatten(1)
-        total += flat @ flat.T
-    return total.double().cpu().numpy()
+class PCGrad(Surgery):
+    """Where two languages' gradients conflict, each loses its part against the other (gradient surgery).
+
+    For each language in turn, and the others in random order: where its gradient, as corrected so far, has a
+    negative cosine with the original one of the other, it is projected onto the plane orthogonal to that. The
+    step is the sum of the corrected gradients.
+
+    granularity: what is corrected together: the model, each layer (the token embeddings, the other embeddings and
+    the head are layers of their own), or each matrix and vector. embeddings: whether the table of token embeddings
+    takes part; without, its gradient is that of ``plain``.
+
+    Source: Yu, Kumar, Gupta, Levine, Hausman & Finn 2020, "Gradient Surgery for Multi-Task Learning", NeurIPS.
+    """
+
+    name = "pcgrad"
+    beta = 0.0
+
+
+class GradVac(Surgery):
+    """Brings two languages' gradients up to the cosine that they have had on average so far (Gradient Vaccine).
+
+    For each language i in turn, and the others j in random order, with φ the cosine of i's gradient, as corrected
+    so far, and j's original one: where φ is below the target φ̂_ij, a multiple of j's gradient is added to i's so
+    that their cosine is φ̂_ij. Then φ̂_ij ← (1 − β) φ̂_ij + β φ, corrected or not; φ̂ starts at 0. The step is the
+    sum of the corrected gradients.
+
+    beta: how fast the target follows, from 0 (which is ``pcgrad``) to 1; a widespread reimplementation has 0.5.
+    granularity: what is corrected together: the model, each layer (the token embeddings, the other embeddings and
+    the head are layers of their own), or each matrix and vector. embeddings: whether the table of token embeddings
+    takes part; without, its gradient is that of ``plain``.
+
+    Source: Wang, Tsvetkov, Firat & Cao 2021, "Gradient Vaccine: Investigating and Improving Multi-task
+    Optimization in Massively Multilingual Models", ICLR.
+    """
+
+    name = "gradvac"
+
+    def __init__(self, beta: float = 0.01, granularity: Granularity = "layer", embeddings: bool = True) -> None:
+        super().__init__(granularity, embeddings)
+        self.beta = beta
+
+    def needs(self) -> frozenset[Reading]:
+        if not 0 <= self.beta <= 1:
+            raise ValueError(f"gradvac[beta=…] takes a number from 0 to 1, found {self.beta:g}")
+        return frozenset()
 
 
 def _orders(drawn: NDArray[np.float64]) -> NDArray[np.int64]:

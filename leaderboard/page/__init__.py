@@ -20,14 +20,15 @@ from leaderboard.page.boards import board_html, filters_html
 from leaderboard.page.columns import COLUMN_HELP
 from leaderboard.page.data import table_data
 from leaderboard.records import Record
-from leaderboard.tables import COLUMNS, Table
+from leaderboard.rows import COLUMNS
+from leaderboard.tables import Table
 
 _SCRIPTS = ("plots.js", "figures.js", "page.js")
 
 
 def page_html(tables: Sequence[Table], records: Sequence[Sequence[Record]], across: Sequence[Across] = ()) -> str:
     """The page of some tables, ``records`` those of each, and of what there is across tasks."""
-    sections = [*(board.rows for board in tables), *(one.rows for one in across)]
+    sections = [*([*board.rows, *board.strategies] for board in tables), *(one.rows for one in across)]
     starts = list(accumulate(map(len, sections), initial=0))
     data = {
         "columns": COLUMNS,

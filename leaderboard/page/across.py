@@ -7,7 +7,7 @@ from html import escape
 from leaderboard.across import Across
 from leaderboard.page.boards import head_cell, line
 from leaderboard.page.columns import NAME, RANK, Column, number
-from leaderboard.tables import Row
+from leaderboard.rows import Row
 
 
 def across_html(place: int, found: Across, start: int) -> str:

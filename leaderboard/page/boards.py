@@ -8,7 +8,9 @@ from itertools import groupby
 
 from leaderboard.page.columns import COLUMNS, NAME, Column
 from leaderboard.page.data import family
-from leaderboard.tables import Row, Table
+from leaderboard.page.strategies import strategies_html
+from leaderboard.rows import Row
+from leaderboard.tables import Table
 
 
 def filters_html(boards: Sequence[Table]) -> str:
@@ -41,7 +43,7 @@ def _select(key: str, label: str, everything: str, options: Iterable[tuple[str, 
 
 
 def _model(board: Table) -> str:
-    return str(board.rows[0]["model"] or "–")
+    return next((str(row["model"] or "–") for row in (*board.rows, *board.strategies)), "–")
 
 
 def board_html(place: int, board: Table, start: int) -> str:
@@ -52,15 +54,18 @@ def board_html(place: int, board: Table, start: int) -> str:
     bodies = [_body(kind, numbered, columns) for kind in ("measure", "control", "baseline")]
     notes = "".join(f"<li>{escape(note)}</li>" for note in board.notes)
     lead, *rest = board.caption.split(" · ")
+    first = start + len(board.rows)  # of the rows of strategies, which are downloaded all or none
+    more = f'data-more="{first} {first + len(board.strategies)}" ' if board.strategies else ""
     return (
         f'<section class="board" data-place="{place}" data-task="{escape(board.task)}" '
-        f'data-protocol="{escape(board.protocol_id)}" data-model="{escape(_model(board))}" '
+        f'data-protocol="{escape(board.protocol_id)}" data-model="{escape(_model(board))}" {more}'
         f'aria-labelledby="board-{place}">'
         f'<h2 id="board-{place}">{escape(lead)}</h2><p class="caption">{escape(" · ".join(rest))}</p>'
         + (f'<p class="reading">{escape(board.reading)}</p>' if board.reading else "")
         + f'<div class="scroll" tabindex="0" role="region" aria-label="table of {escape(board.task)}">'
         f"<table><thead>{head}</thead>{''.join(bodies)}</table></div>"
-        f'<details class="notes"><summary>Notes</summary><ul>{notes}</ul></details></section>'
+        f'<details class="notes"><summary>Notes</summary><ul>{notes}</ul></details>'
+        f"{strategies_html(board)}</section>"
     )
 
 

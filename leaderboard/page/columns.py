@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from leaderboard.cells import better
+from leaderboard.rows import Row
 from leaderboard.standing import REFERENCE
-from leaderboard.tables import Row
 
 _MISSING = '<span class="missing">–</span>'
 

@@ -18,7 +18,9 @@ from leaderboard.names import metric, name
 from leaderboard.page.clusters import colours, together
 from leaderboard.ranking import per_target_spearman
 from leaderboard.records import Record, Rows, Score
-from leaderboard.tables import Row, Table
+from leaderboard.rows import Row
+from leaderboard.strategies import of_measures
+from leaderboard.tables import Table
 from tasks.languages import UnknownLanguage, language
 
 Matrix = NDArray[np.float64]
@@ -31,7 +33,7 @@ PHASES = ("first third", "middle third", "last third")
 
 def table_data(board: Table, records: Sequence[Record]) -> Data:
     """Everything the figures of ``board`` need, measures in the order of its rows."""
-    known = {name(record): record for record in records}
+    known = {name(record): record for record in of_measures(records)}
     rows = [row for row in board.rows if row["name"] in known and row["kind"] != "baseline"]
     ordered = [known[row["name"]] for row in rows]
     codes = list(dict.fromkeys(code for record in ordered for code in record.languages))
@@ -50,8 +52,8 @@ def table_data(board: Table, records: Sequence[Record]) -> Data:
     return {
         "task": board.task,
         "protocol": board.protocol_id,
-        "facts": _facts(ordered[0]),
-        "metric": metric(ordered[0].transfer.metric),
+        "facts": _facts(records[0]),
+        "metric": metric(records[0].transfer.metric),
         "languages": [[code, language_name(code)] for code in codes],
         "order": together([groups for groups in groupings if groups], len(codes)),
         "transfers": transfers,

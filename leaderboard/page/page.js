@@ -77,6 +77,10 @@
   const downloads = () => {
     const visible = new Set([...boards, ...across].filter((board) => !board.hidden).flatMap((board) =>
       rowsOf(board, ["measure", "control", "baseline"]).filter((row) => !row.hidden).map((row) => Number(row.dataset.row))));
+    for (const board of boards.filter((one) => !one.hidden && one.dataset.more)) {
+      const [first, end] = board.dataset.more.split(" ").map(Number);
+      for (let at = first; at < end; at += 1) visible.add(at);
+    }
     const rows = DATA.rows.filter((_, at) => visible.has(at));
     const csv = [DATA.columns, ...rows.map((row) => row.map(flat))].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
     const json = JSON.stringify(rows.map((row) => Object.fromEntries(DATA.columns.map((name, place) => [name, row[place]]))), null, 1) + "\n";
@@ -88,8 +92,8 @@
   /* One measure */
   const option = (value, text) => { const made = document.createElement("option"); made.value = value; made.textContent = text; return made; };
   const chosenTable = () => {
-    const visible = DATA.tables.filter((_, at) => !boards[at].hidden);
-    return visible.find((table) => key(table) === state.table) ?? visible[0] ?? DATA.tables[0];
+    const visible = DATA.tables.filter((_, at) => !boards[at].hidden), known = visible.filter((table) => table.measures.length);
+    return known.find((table) => key(table) === state.table) ?? known[0] ?? visible[0] ?? DATA.tables[0];
   };
   const chosenMeasure = (table) =>
     table.measures.find((one) => one.name === state.measure) ?? table.measures.find((one) => one.similarity) ?? table.measures[0];
@@ -120,6 +124,8 @@
   let drawn = [null, null];
   const renderFigures = () => {
     const table = chosenTable(), measure = chosenMeasure(table);
+    document.getElementById("figures").hidden = !measure;
+    if (!measure) return; // strategies by themselves
     choice.elements.table.replaceChildren(...DATA.tables.filter((_, at) => !boards[at].hidden).map((one) => option(key(one), `${one.task}, protocol ${one.protocol}`)));
     choice.elements.table.value = key(table);
     choice.elements.table.closest("label").hidden = choice.elements.table.length < 2;

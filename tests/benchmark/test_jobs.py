@@ -17,10 +17,11 @@ from benchmark.jobs import EvalSet, Hyper, Outcome, TrainJob, execute, missing, 
 from benchmark.plan import plan
 from benchmark.readings import TracePlan
 from benchmark.seeds import derive, digest
+from benchmark.shots import Shots
 from benchmark.store import Store
 from tasks.metrics import score
 
-PRODUCTS = ("names", "model_path", "device", "readings", "evaluate", "label")
+PRODUCTS = ("names", "model_path", "device", "readings", "evaluate", "shots", "label")
 CODES = ("deu", "nld", "rus")
 
 
@@ -98,6 +99,7 @@ def test_key_is_free_of_products_and_places(bench):
         "device": "cuda:1",
         "readings": (bench.reading(),),
         "evaluate": bench.sets("dev", "test"),
+        "shots": (Shots("rus", 0, "", bench.test["rus"]),),
         "label": "another name",
     }
     assert set(others) == set(PRODUCTS)

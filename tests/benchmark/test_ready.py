@@ -12,7 +12,7 @@ import pytest
 
 from benchmark import cli, derived
 from benchmark.models import pretrained
-from benchmark.ready import prepare, size
+from benchmark.ready import size
 from benchmark.ready_checks import Readiness, check_data
 from benchmark.training.scratch import build
 from tasks import afrisenti
@@ -20,11 +20,9 @@ from tasks.afrisenti import HUB_NAME, HUB_REVISION, AfriSenti
 from tasks.afrisenti_pins import PINS
 from tasks.base import Access, Corpus, Example
 from tasks.cldr_names import CldrNames
+from tasks.languages import language
 from tasks.rows import Rows
 from tasks.sources import fingerprint
-
-if "prepare" not in {one.name or getattr(one.callback, "__name__", "") for one in cli.app.registered_commands}:
-    cli.app.command()(prepare)
 
 MODEL = "someone/small-encoder"
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -269,6 +267,27 @@ def test_a_folder_of_ones_own(told: Told) -> None:
     assert code == 0, err
     assert "a local folder, mine: nothing to fetch" in out
     assert out.count(" 12") >= 9
+    Path("mine/fra/train.tsv").write_text("tweet\tlabel\n", "utf8")
+    code, _, err = told("prepare", "-t", "./mine", "--cache", "cache")
+    assert code == 1
+    assert "mine/fra/train.tsv: at least 1 example is needed" in problems(err)[0]
+
+
+def test_tagged_tokens_need_a_tokenizer_that_knows_words(
+    told: Told, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    root = Path("tags/deu")
+    root.mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        (root / f"{split}.tsv").write_text("Haus\tN\ngut\tA\n\n", "utf8")
+    Path("tags/task.yaml").write_text("name: tags\nkind: tagged\nlabels: [N, A]\nmetric: accuracy\n")
+    arguments = ["prepare", "-t", "./tags", "--cache", "cache", "--model", str(model)]
+    assert told(*arguments)[0] == 0
+    monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)
+    assert "does not say which word a token is of" in problems(told(*arguments)[2])[0]
+    assert told("prepare", "-t", "cldr-names", "--cache", "cache", "--model", str(model))[0] == 0
 
 
 class _Watched:
@@ -307,6 +326,23 @@ def test_examples_are_not_held(told: Told, tmp_path: Path, monkeypatch: pytest.M
     check_data(found, CldrNames(), ("deu", "fra"), None, tmp_path)
     assert found.counts["fra"] == {"train": 1000, "dev": 1000, "test": 1000}
     assert 1 <= _Watched.most <= 2
+
+
+def test_a_corpus_that_says_nothing_of_being_empty(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CldrNames, "open", lambda self, access: _Lazy())
+    monkeypatch.setattr(_Streamed, "__iter__", lambda self: iter(()))
+    monkeypatch.setattr(CldrNames, "targets_only", lambda self: frozenset({language("fra")}))
+    found = Readiness("cldr-names", "")
+    check_data(found, CldrNames(), ("deu", "fra"), None, tmp_path)
+    assert found.problems == [
+        "cldr-names: no train data of German (deu)",
+        "cldr-names: no dev data of German (deu)",
+        "cldr-names: no test data of German (deu)",
+        "cldr-names: no dev data of French (fra)",
+        "cldr-names: no test data of French (fra)",
+    ]
 
 
 def test_it_is_opened_offline_after_it_was_opened_online(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,6 +424,8 @@ def test_the_models_that_measures_need(told: Told, model: Path, monkeypatch: pyt
         1,
         ["embedding[model=./copy]: ./copy: modules.json names 1_Pooling, which has no config.json"],
     )
+    (Path("copy") / "modules.json").unlink()
+    assert "has a modules.json, found none" in problems(told(*few, "-m", within)[2])[0]
     code, _, err = told(*few, "-m", f"embedding[model={MODEL}]")
     assert code == 1
     (problem,) = problems(err)

@@ -14,14 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import cli
-from benchmark.recommend import recommend
 from benchmark.recommendation import ranked
 from leaderboard.records import Record, path_for, write
 from measures import SimilarityMatrix
 from measures.overlap import Overlap
-
-if "recommend" not in {one.name or getattr(one.callback, "__name__", "") for one in cli.app.registered_commands}:
-    cli.app.command()(recommend)
 
 FAMILIES = [{f"q{family}{member}" for member in "abc"} for family in "abcd"]
 NAMES = ["recommend", "--task", "cldr-names", "--device", "cpu", "--cache", "cache", "--jobs", "1"]
@@ -117,6 +113,21 @@ def test_transfer_is_trained_only_for_what_looks_at_it(told: Told) -> None:
     )
 
 
+def test_another_encoder_needs_no_training(told: Told, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark.training import embeddings
+
+    def vectors(folder: Path, texts: dict[str, list[str]], device: str) -> Any:
+        numbers = {
+            code: np.random.default_rng(list(code.encode())).normal(size=(len(rows), 4))
+            for code, rows in texts.items()
+        }
+        return numbers, {"encoder": "somebody's", "width": 4}
+
+    monkeypatch.setattr(embeddings, "sentence_transformer_vectors", vectors)
+    found(told, *NAMES, *FEW, "--target", "fra", "-m", f"embedding[model={tiny_folder}]")
+    assert trainings() == []
+
+
 def patched(monkeypatch: pytest.MonkeyPatch, matrix: list[list[float]], coverage: Any = None) -> None:
     """``overlap`` says this."""
     monkeypatch.setattr(Overlap, "symmetric", False)
@@ -165,6 +176,8 @@ def test_several_measures_and_the_first_ranks(told: Told) -> None:
     ranking = said["targets"][0]["ranking"]
     assert [one["measure"] for one in said["measures"]] == ["overlap[unit=chars]", "same-script"]
     assert [one["similarity"]["same-script"] for one in ranking] == [1.0] * 3
+    said_same = found(told, *NAMES, *FEW, "--target", "nl", "-m", "same-script")
+    assert order(said_same["targets"][0]) == ["deu", "fra", "swe"]  # by code, as nothing tells them apart
     by = [one["similarity"]["overlap[unit=chars]"] for one in ranking]
     assert by == sorted(by, reverse=True)
     assert said["measures"][1]["grouping"] is None  # nothing stands out
@@ -317,7 +330,14 @@ def put(*records: Record) -> list[str]:
 
 def test_without_a_record_the_command_that_would_make_one(told: Told) -> None:
     sample = {"source": "sample", "fingerprint": "00", "train_size": {}, "test_size": {}}
-    put(record(task="afrisenti"), record("same-script"), record(protocol="p2", data=sample))
+    put(
+        record(task="afrisenti"),
+        record("same-script", languages=["ita", "ron"]),
+        record(protocol="p2", data=sample),
+    )
+    out = told(*NAMES, *FEW, "--target", "deu", "-m", "overlap")[1]
+    assert "no record in results/ says how well overlap foretells transfer on cldr-names: run " in out
+    assert "transfer:" not in out
     arguments = [*NAMES, *FEW, "--target", "deu", "-m", "overlap[unit=chars]"]
     out = told(*arguments)[1]
     assert "no record in results/ says how well overlap[unit=chars] foretells transfer on cldr-names: run " in out
@@ -333,7 +353,9 @@ def test_what_records_say(told: Told) -> None:
     vague = {"centred_per_target_spearman_ci95": (-0.1, 0.5)}
     other = record(protocol="p2", languages=["deu", "nld"])
     other = other.model_copy(update={"correlation": other.correlation.model_copy(update=vague)})  # type: ignore[union-attr]
-    first, second = put(record(), other)
+    first, second, _ = put(
+        record(), other, record("random", protocol="p3", languages=["deu", "ita", "ron", "por"])
+    )
     arguments = [*NAMES, *FEW, "--target", "swe", "-m", "overlap"]
     code, out, _ = told(*arguments)
     assert code == 0
@@ -358,6 +380,14 @@ def test_what_records_say(told: Told) -> None:
     assert [line.split()[-1] for line in out.splitlines() if " German " in line] == ["12.0"]
     assert [line.split()[-1] for line in out.splitlines() if " French " in line] == ["–"]
     assert f"; {first})" in out.split("groups by")[0]
+    (fuller,) = put(record("random", protocol="p4", languages=["fra", "deu", "nld", "swe"]))  # knows all pairs
+    said = found(told, *arguments)
+    assert said["transfer_from"]["record"] == fuller
+    assert {one["source"]: one["transfer"] for one in said["targets"][0]["ranking"]} == {
+        "fra": 0.13,
+        "deu": 0.23,
+        "nld": 0.33,
+    }
 
 
 def test_after_a_run_transfer_is_its_own(told: Told) -> None:

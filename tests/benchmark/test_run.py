@@ -294,3 +294,62 @@ def test_a_pretrained_encoder_goes_the_same_way(
     record = next(r for r in json.loads(capsys.readouterr().out) if r["measure"] == "gradsim")
     assert record["protocol"]["model"] == "sentence-transformers/all-MiniLM-L6-v2"
     assert record["measure_params"] == {"blocks": "layer.0-2"}
+
+
+OTHERS = [
+    ("afrisenti", "hau,swa,yor", "weighted_f1"),
+    ("wikiann", "deu,ita,swa", "span_f1"),
+    ("xnli", "deu,spa,swa", "accuracy"),
+    ("udpos", "deu,ita,hin", "accuracy"),
+]
+TINY = ["--epochs", "1", "--max-train", "24", "--max-eval", "30", "--device", "cpu", "--cache", "cache"]
+
+
+@pytest.mark.parametrize(("task", "languages", "metric"), OTHERS)
+def test_without_data_or_network_a_task_runs_on_its_sample(
+    tmp_path: Path, task: str, languages: str, metric: str
+) -> None:
+    arguments = ["run", "-m", "overlap", "-t", task, "--languages", languages, "--draws", "1", *TINY]
+    nowhere = {
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "KINSHIP_AFRISENTI_URL": "http://127.0.0.1:9",
+        "HF_HOME": "hub",
+    }
+    done = shell(arguments, tmp_path, **nowhere)
+    assert done.returncode == 0, done.stderr
+    assert "SAMPLE" in done.stderr
+    assert "--data" in done.stderr, "it says how to get the corpus"
+    found = records(tmp_path / "results")
+    assert found
+    for record in found.values():
+        assert record["data"]["source"] == "sample"
+        assert record["correlation"] is None
+        assert record["intervals"]["over_multilingual"] in (None, {"seeds": None, "items": None})
+        assert record["scores"]["multilingual"]["metric"] == metric
+    assert "A sample carries no correlations" in done.stdout
+
+
+@pytest.mark.skipif(CORPUS is None, reason="KINSHIP_DATA does not name a folder with real corpora")
+@pytest.mark.parametrize(("task", "languages", "metric"), OTHERS[1:])
+def test_the_real_corpora_run_from_their_folder(tmp_path: Path, task: str, languages: str, metric: str) -> None:
+    arguments = [
+        "run",
+        "-m",
+        "gradsim",
+        "-t",
+        task,
+        "--languages",
+        languages,
+        "--data",
+        str(CORPUS),
+        "--no-groups",
+    ]
+    done = shell([*arguments, *TINY], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "SAMPLE" not in done.stderr
+    (record,) = [one for one in records(tmp_path / "results").values() if one["measure"] == "gradsim"]
+    assert record["data"]["source"] == "folder"
+    assert record["transfer"]["metric"] == ("span_f1" if metric == "span_f1" else "macro_f1")
+    assert record["correlation"] is not None
+    assert set(record["data"]["train_size"].values()) == {24}
+    assert set(record["data"]["test_size"].values()) == {30}

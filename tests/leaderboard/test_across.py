@@ -11,7 +11,8 @@ from scipy.stats import rankdata
 from leaderboard.across import across, part
 from leaderboard.formats import csv_text, json_text, markdown_across, plain_across
 from leaderboard.latex import latex_across
-from leaderboard.tables import COLUMNS, table
+from leaderboard.rows import COLUMNS
+from leaderboard.tables import table
 
 
 def headline(make_record, values, task="one", model="scratch", protocol_id="p", **changes):

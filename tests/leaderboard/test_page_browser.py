@@ -264,3 +264,28 @@ def test_models_and_tables_across_tasks_in_a_browser(make_record, tmp_path):
     assert result["rows"] == "9 rows"
     assert result["picked"] == ["x/m1", "c"]
     assert result["spans"]
+
+
+def test_strategies_in_a_browser(make_record, tmp_path):
+    """They are downloaded with the board beneath which they stand, and shown where there is no measure."""
+    scores = make_record().scores.model_dump()
+    scores["plain"] = scores["multilingual"]
+    others = [make_record(called, strategy="gradvac", scores=scores) for called in ("gradsim", "joint")]
+    boards = [[make_record("gradsim"), *others], [others[1].model_copy(update={"task": "alone"})]]
+    body = """
+      const download = () => document.querySelectorAll(".downloads a")[1].href;
+      const figures = () => !document.getElementById("figures").hidden;
+      const task = document.querySelector(".filters [name=task]");
+      const choose = (value) => { task.value = value; task.dispatchEvent(new Event("input", { bubbles: true })); };
+      result.all = [download(), figures()];
+      choose("alone"); result.alone = [download(), figures()];
+      choose("afrisenti"); result.one = [download(), figures()];
+      result.tables = document.querySelectorAll(".board:not([hidden]) .simple table").length;
+    """
+    result = in_browser(tmp_path, page_of(*boards), "", body)
+    tables = [table(records) for records in boards]
+    for key, shown, figures in (("all", tables, True), ("alone", tables[1:], False), ("one", tables[:1], True)):
+        href, visible = result[key]
+        assert json.loads(unquote(href.split(",", 1)[1])) == json.loads(json_text(shown, []))
+        assert visible is figures
+    assert result["tables"] == 1

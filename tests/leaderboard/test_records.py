@@ -150,6 +150,43 @@ def test_paths_are_safe_and_told_apart(make_record):
         assert len(one.parts[0]) < 200
 
 
+def test_strategies_have_files_of_their_own(make_record):
+    plain = path_for(make_record("gradsim"))
+    names = ["pcgrad", "gradvac", "gradvac[beta=0.5]", "gradvac[beta=0.25]", "a/b", "x" * 300]
+    paths = [path_for(make_record("gradsim", strategy=name)) for name in names]
+    assert len({plain, *paths}) == len(names) + 1
+    assert {path.parent for path in paths} == {plain.parent}
+    for path in paths:
+        assert path.name.startswith(f"{plain.stem}@")
+        assert not set(path.name) & set("/\\[]:*?\n")
+        assert len(path.name) < 200
+    # No measure is called so that it would take the place of another's strategy.
+    assert path_for(make_record(f"{plain.stem}@pcgrad")) not in paths
+
+
+def test_what_strategies_add_reads_back_the_same(make_record, tmp_path):
+    shots = {"zul": {"0": {"scores": [0.25, 0.5], "mean": 0.375}, "16": {"scores": [0.5, 0.5], "mean": 0.5}}}
+    told = {"0": {"conflicts": [0.5, None], "blocks": {"head": 1e-7}}}
+    data = make_record("joint", strategy="pcgrad").model_dump(mode="json") | {"shots": shots, "training": told}
+    data["scores"]["plain"] = data["scores"]["grouped"]
+    data["intervals"]["over_plain"] = {"seeds": None, "items": [-0.5, 0.5]}
+    record = Record.model_validate(data)
+    write(record, tmp_path / "r.json")
+    assert read(tmp_path / "r.json") == record
+    assert json.loads((tmp_path / "r.json").read_text()) == data
+
+
+def test_what_strategies_add_must_fit_the_languages(make_record, tmp_path):
+    path = tmp_path / "r.json"
+    record = make_record()
+    shots = {"hau": {"0": {"scores": [0.5], "mean": 0.5}}}
+    with pytest.raises(RecordError, match="shots: hau among the languages, expected others"):
+        write(Record.model_validate(record.model_dump() | {"shots": shots}), path)
+    plain = record.scores.grouped.model_copy(update={"per_language": {"zul": 0.5}})
+    with pytest.raises(RecordError, match=r"scores\.plain: zul not among the languages"):
+        write(with_scores(record, plain=plain), path)
+
+
 def test_only_provenance_changed_is_not_rewritten(make_record, tmp_path):
     path = tmp_path / "r.json"
     record = make_record(protocol={"seeds": (1, 2)})

@@ -12,9 +12,10 @@ from leaderboard.comparison import paired_difference
 from leaderboard.formats import csv_text, json_text, markdown, plain
 from leaderboard.latex import latex
 from leaderboard.ranking import per_target_spearman
+from leaderboard.rows import COLUMNS
 from leaderboard.standing import REFERENCE
 from leaderboard.statistics import ndcg_chance, noise_ceiling
-from leaderboard.tables import COLUMNS, CONTROLS, table
+from leaderboard.tables import CONTROLS, table
 
 
 def names(table):

@@ -285,8 +285,8 @@ class Transfer:
             for target, said in zip(CODES, np.split(model.predict(texts), 12), strict=True):
                 self.said[code, target] = said
         self.ceiling = {
-            code: score("macro_f1", self.gold[code], [right(setting, code, row) for row in data[code]["test"]], LABELS)
-            for code in CODES
+            code: score("macro_f1", self.gold[code], [right(setting, code, row) for row in of["test"]], LABELS)
+            for code, of in data.items()
         }
 
     def score(self, source: str, target: str, shift: int = 0) -> float:

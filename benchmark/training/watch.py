@@ -1,0 +1,95 @@
+"""How much the languages' gradients agree along a training, and what surgery makes of it, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.training.vaccine import Matrix, cosines
+
+PARTS = 20  # of a training, at most
+ALL = "model"  # all blocks together
+DIGITS = 6
+
+
+class Watch:
+    """Sums over the steps of a training, of which ``record`` makes means.
+
+    A step counts in the part of the training that it falls into. A language that takes no part in it, or whose
+    gradient of a block is zero, has no cosine there.
+    """
+
+    def __init__(self, codes: Sequence[str], blocks: Sequence[str], steps: int) -> None:
+        self.codes, self.blocks, self.steps = list(codes), [*blocks, ALL], steps
+        n, parts = len(self.codes), max(1, min(PARTS, steps))
+        # By block and part: pairs, their cosines, those below 0; steps, cosines of the step with plain's;
+        # turns to be corrected, those that were.
+        self.sums = np.zeros((len(self.blocks), parts, 7))
+        self.cosines = np.zeros((len(self.blocks), n, n))
+        self.met = np.zeros((len(self.blocks), n, n))
+
+    def see(self, step: int, present: NDArray[np.int64], blocks: Mapping[str, tuple[Matrix, Matrix]]) -> None:
+        """One step of at least two languages, ``present``: by block its groups' inner products and corrected
+        gradients as combinations of the original ones, each ``[groups, languages, languages]``."""
+        if not blocks:
+            return
+        m = len(present)
+        grams, found = [], []
+        for gram, combined in blocks.values():
+            weights = combined.sum(1)
+            pulled = np.einsum("gij,gj->gi", gram, weights)
+            off = np.count_nonzero(combined) - np.count_nonzero(np.diagonal(combined, axis1=1, axis2=2))
+            grams.append(gram.sum(0))
+            found.append([gram.sum(), pulled.sum(), (pulled * weights).sum(), len(gram) * m * (m - 1), off])
+        at = np.array([self.blocks.index(block) for block in [*blocks, ALL]])
+        angles = cosines(np.stack([*grams, np.sum(grams, axis=0)]))
+        plain, across, taken, turns, corrected = np.array([*found, np.sum(found, axis=0)]).T
+        pairs = angles[:, *np.triu_indices(m, 1)]
+        both = np.maximum(plain, 0.0) * np.maximum(taken, 0.0)
+        moves = (both > 0) & np.isfinite(both)
+        counts = [
+            np.isfinite(pairs).sum(1),
+            np.nansum(pairs, axis=1),
+            (pairs < 0).sum(1),
+            moves,
+            np.where(moves, across / np.sqrt(np.where(moves, both, 1.0)), 0.0),
+            turns,
+            corrected,
+        ]
+        part = min(step * self.sums.shape[1] // max(1, self.steps), self.sums.shape[1] - 1)
+        self.sums[at, part] += np.stack(counts, axis=1)
+        where = np.ix_(at, present, present)
+        self.cosines[where] += np.nan_to_num(angles)
+        self.met[where] += np.isfinite(angles)
+
+    def record(self) -> dict[str, Any]:
+        """By block: mean cosine of two languages, share of conflicts (cosine below 0), share of corrections made,
+        cosine of the step with that of ``plain``; each over all steps and by part of the training; and the mean
+        cosine of each two languages. ``None`` where nothing was seen."""
+        blocks = {}
+        for place, block in enumerate(self.blocks):
+            told: dict[str, Any] = {}
+            for name, top, below in (("cosine", 1, 0), ("conflicts", 2, 0), ("step", 4, 3), ("corrected", 6, 5)):
+                along = self.sums[place]
+                told[name] = _mean(along[:, top].sum(), along[:, below].sum())
+                told[f"{name}_along"] = [_mean(one[top], one[below]) for one in along]
+            told["cosines"] = [
+                [_mean(*cell) for cell in zip(*rows, strict=True)]
+                for rows in zip(self.cosines[place], self.met[place], strict=True)
+            ]
+            blocks[block] = told
+        return {"languages": self.codes, "blocks": blocks}
+
+    def state(self) -> dict[str, Matrix]:
+        """All that ``record`` depends on."""
+        return {"sums": self.sums.copy(), "cosines": self.cosines.copy(), "met": self.met.copy()}
+
+    def restore(self, state: Mapping[str, Matrix]) -> None:
+        self.sums, self.cosines, self.met = (np.array(state[name]) for name in ("sums", "cosines", "met"))
+
+
+def _mean(total: float, count: float) -> float | None:
+    return round(float(total) / float(count), DIGITS) if count else None

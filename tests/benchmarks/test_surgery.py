@@ -1,0 +1,106 @@
+"""A step of gradient surgery against a step of plain: 12 languages, the same 16 examples, a scratch model.
+
+Run with ``tox -e benchmark``; an ordinary test run skips them. Time is processor time of the one thread, step by
+step in turns, so that a busy machine makes both slower; memory is a process' peak over that before its first step.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+STEPS = """
+import json, resource, sys, time
+import numpy as np, torch
+from transformers import BertConfig, BertModel
+from benchmark.config import SCRATCH_LAYERS
+from benchmark.registry import create
+from benchmark.training.batches import Encoded, Mixture
+from benchmark.training.model import Classifier, blocks, cross_entropy
+from benchmark.training.scratch import FEED_FORWARD, HEADS, HIDDEN, POSITIONS, VOCABULARY
+from benchmark.training.strategy import Start
+from tasks.languages import language
+
+torch.set_num_threads(1)
+names, tokens, epochs = sys.argv[1].split("+"), int(sys.argv[2]), int(sys.argv[3])
+random = np.random.default_rng(0)
+
+def pool():
+    lengths = np.maximum(3, random.poisson(tokens, 64))
+    ids = random.integers(5, VOCABULARY[1], lengths.sum()).astype(np.int32)
+    return Encoded(ids, None, np.r_[0, np.cumsum(lengths)], np.arange(64) % 4, np.zeros(64, np.int8), 0)
+
+codes = "eng swe dan nld fra ita pol ces fin est aze tur".split()
+mixture = Mixture({language(code): pool() for code in codes})
+
+class Training:
+    def __init__(self, name):
+        torch.manual_seed(0)
+        config = BertConfig(hidden_size=HIDDEN, num_hidden_layers=SCRATCH_LAYERS, num_attention_heads=HEADS,
+                            intermediate_size=FEED_FORWARD, vocab_size=VOCABULARY[1],
+                            max_position_embeddings=POSITIONS, attn_implementation="sdpa")
+        self.model = Classifier(BertModel(config, add_pooling_layer=False), 4).train()
+        self.adam = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
+        self.strategy, _ = create("strategies", name)
+
+    def begin(self):
+        self.strategy.begin(Start(self.model, mixture.languages, 0, 100, 1e-4))
+
+    def step(self, batches):
+        begun = time.thread_time()
+        self.strategy.backward(self.model, batches, cross_entropy)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        return time.thread_time() - begun
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+trainings = [Training(name) for name in names]
+before = peak()
+for one in trainings:
+    one.begin()
+steps = [batches for epoch in range(epochs) for batches in mixture.epoch(16, epoch)]
+times = np.array([[one.step(batches) for one in trainings] for batches in steps])
+model = trainings[0].model
+sizes = {block: sum(model.get_parameter(name).nbytes for name in of) for block, of in blocks(model).items()}
+layer = max(size for block, size in sizes.items() if block.startswith("layer."))
+print(json.dumps({"ratio": np.median(times[3:, -1] / times[3:, 0]), "ms": list(np.median(times, axis=0) * 1e3),
+                  "peak": peak() - before, "block": layer * 12 / 2**20}))
+"""
+
+
+def measure(names: str, tokens: int, epochs: int) -> dict[str, float]:
+    arguments = [sys.executable, "-c", STEPS, names, str(tokens), str(epochs)]
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("tokens", [7, 25, 60])
+@pytest.mark.parametrize("granularity", ["layer", "model", "matrix"])
+def test_a_step_takes_at_most_1_6_times_as_long(
+    benchmark: BenchmarkFixture, granularity: str, tokens: int
+) -> None:
+    names = f"plain+gradvac[granularity={granularity}]"
+    found = benchmark.pedantic(measure, (names, tokens, 2), rounds=1)
+    benchmark.extra_info["ratio"] = found["ratio"]
+    print(f"\n{granularity}, texts of {tokens} tokens: {found['ratio']:.2f} times plain's step, ms: {found['ms']}")
+    assert found["ratio"] <= 1.6
+
+
+@pytest.mark.parametrize("tokens", [7, 60])
+def test_a_step_holds_at_most_one_blocks_gradients_of_all_languages(
+    benchmark: BenchmarkFixture, tokens: int
+) -> None:
+    plain = measure("plain", tokens, 1)
+    found = benchmark.pedantic(measure, ("gradvac", tokens, 1), rounds=1)
+    beyond = found["peak"] - plain["peak"]
+    benchmark.extra_info["beyond"] = beyond
+    print(f"\n{tokens} tokens: {beyond:.1f} MB beyond plain's {plain['peak']:.0f}, limit {found['block']:.1f} MB")
+    assert beyond <= found["block"]
