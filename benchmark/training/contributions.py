@@ -83,7 +83,7 @@ class Contributions:
         self.held_by = {block: [self.owners[p] for p in of.values()] for block, of in self.blocks.items()}
         self.rows: list[int] = []  # of each language
         self.labels: list[int] = []
-        self.sums: dict[tuple[int, ...], Tensor] = {}
+        self.layouts: dict[torch.Size, tuple[list[int], Tensor, Tensor]] = {}  # of tokens, by shape
         self.uses: dict[str, list[_Use]] = {}
         self.due: Counter[str] = Counter()  # uses of a block whose gradient has not come yet
         self.ready: Ready | None = None
@@ -106,7 +106,7 @@ class Contributions:
         ``ready`` is given each block's gradients as soon as they are there; what it does not keep is freed.
         """
         self.rows, self.labels = [len(batch) for batch in batches], [len(batch.labels) for batch in batches]
-        self.sums, self.uses, self.due = {}, {}, Counter()
+        self.layouts, self.uses, self.due = {}, {}, Counter()
         for parameter in self.owners:
             parameter.requires_grad_(False)  # their sums over the whole batch would be for nothing
         self.ready = ready
@@ -160,20 +160,18 @@ class Contributions:
 
     def _tokens(self, use: _Use) -> Tokens:
         shape = use.grad.shape
-        lengths = [rows * shape[1] for rows in self.rows] if len(shape) == 3 else self.labels
-        grads = use.grad.reshape(-1, shape[-1]).float()
-        if grads.shape[0] != sum(lengths) or len(shape) > 3:
-            found = f"{type(use.module).__name__} with an output of shape {list(shape)}"
-            raise _unknown(f"{found} for {sum(self.rows)} rows")
-        if isinstance(use.module, nn.Embedding):
-            seen = use.seen.reshape(-1)
-        else:
-            seen = use.seen.reshape(grads.shape[0], -1).float()
-        key = tuple(lengths)
-        if key not in self.sums:
-            one_hot = np.repeat(np.eye(len(key), dtype=np.float32), key, axis=1)
-            self.sums[key] = torch.from_numpy(one_hot).to(grads.device)
-        return Tokens(seen, grads, lengths, self.sums[key])
+        if shape[:-1] not in self.layouts:
+            lengths = [rows * shape[1] for rows in self.rows] if len(shape) == 3 else self.labels
+            if shape[:-1].numel() != sum(lengths) or len(shape) > 3:
+                found = f"{type(use.module).__name__} with an output of shape {list(shape)}"
+                raise _unknown(f"{found} for {sum(self.rows)} rows")
+            owners = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)).to(use.grad.device)
+            languages = torch.arange(len(lengths), device=owners.device)
+            self.layouts[shape[:-1]] = lengths, owners, (languages[:, None] == owners).float()
+        lengths, owners, sums = self.layouts[shape[:-1]]
+        seen, grads = use.seen, use.grad.reshape(-1, shape[-1]).float()
+        seen = seen.reshape(-1) if isinstance(use.module, nn.Embedding) else seen.reshape(len(owners), -1).float()
+        return Tokens(seen, grads, lengths, owners, sums)
 
     def _check(self, model: nn.Module) -> None:
         """On a made-up batch, that no weight is used in a way that is not seen from here.

@@ -25,12 +25,13 @@ class Tokens:
     """A module's input and the gradient of its output, by token, ``[tokens, …]``.
 
     A token is a place in a row, or a label. ``lengths``: how many are of each language, one language after the
-    other. ``sums`` is ``[languages, tokens]``, 1 where a token is of a language.
+    other. ``owners``: whose each token is. ``sums`` is ``[languages, tokens]``, 1 where a token is of a language.
     """
 
     seen: Tensor
     grads: Tensor
     lengths: list[int]
+    owners: Tensor
     sums: Tensor
 
     def split(self, by_token: Tensor) -> tuple[Tensor, ...]:
@@ -134,9 +135,7 @@ def _of_table(parameter: nn.Parameter, module: nn.Embedding, uses: Sequence[Toke
     rows, places = torch.unique(torch.cat([one.seen for one in uses]), return_inverse=True)
     values = torch.zeros(len(uses[0].lengths), len(rows), parameter.shape[1], device=parameter.device)
     for one, at in zip(uses, torch.split(places, [len(one.seen) for one in uses]), strict=True):
-        by_language = zip(values, one.split(at), one.split(one.grads), strict=True)
-        for total, here, grads in by_language:
-            total.index_add_(0, here, grads)
+        values.view(-1, parameter.shape[1]).index_add_(0, one.owners * len(rows) + at, one.grads)
     if module.padding_idx is not None:
         values[:, rows == module.padding_idx] = 0.0  # not trained
     return Sums(parameter, values, rows)

@@ -76,33 +76,34 @@ class Surgery(Strategy):
         # The order of the others is drawn for all languages, so that who else takes part changes nothing.
         drawn = np.random.default_rng(derive(self.seed, "surgery", str(step))).random([len(self.codes)] * 2)
         orders = _orders(drawn[np.ix_(present, present)])
-        seen: dict[str, tuple[Matrix, Matrix]] = {}
+        seen: list[tuple[list[str], Matrix, Matrix]] = []
         held: dict[str, Gradients] = {}
         room = HELD * len(parts) * self.largest
 
         def ready(block: str, found: Gradients) -> None:
             held[block] = found
             if self.granularity != "model" and sum(one.bytes for one in held.values()) > room:
-                seen.update(self._operate(held, present, orders))
+                seen.append(self._operate(held, present, orders))
                 held.clear()
 
         assert self.contributions is not None
         value = self.contributions.backward(parts, lambda: loss(model, whole), ready)
-        with torch.autocast(value.device.type, enabled=False):
-            seen.update(self._operate(held, present, orders))
-        self.watch.see(step, present, seen)
+        if held:
+            with torch.autocast(value.device.type, enabled=False):
+                seen.append(self._operate(held, present, orders))
+        blocks, grams, combined = zip(*seen, strict=True)
+        self.watch.see(step, present, sum(blocks, []), np.concatenate(grams), np.concatenate(combined))
         return value
 
     @torch.no_grad()
     def _operate(
         self, held: Mapping[str, Gradients], present: NDArray[np.int64], orders: NDArray[np.int64]
-    ) -> dict[str, tuple[Matrix, Matrix]]:
+    ) -> tuple[list[str], Matrix, Matrix]:
         """Leave the corrected gradients of some blocks; what ``Watch`` is to see of them."""
-        if not held:
-            return {}
-        groups = dict(held)
+        groups, of_block = dict(held), list(held)
         if self.granularity == "matrix":
             groups = {name: one for of in held.values() for name, one in of.apart().items()}
+            of_block = [block for block, of in held.items() for _ in of.parts]
         products = [one.gram() for one in groups.values()]
         grams = torch.stack(products).double().cpu().numpy()
         if self.granularity == "model":
@@ -114,9 +115,7 @@ class Surgery(Strategy):
         weights = torch.from_numpy(combined.sum(1)).to(products[0])
         for one, weight in zip(groups.values(), weights, strict=True):
             one.leave(weight)
-        sizes = [len(of.parts) if self.granularity == "matrix" else 1 for of in held.values()]
-        cuts = np.cumsum(sizes)[:-1]
-        return dict(zip(held, zip(np.split(grams, cuts), np.split(combined, cuts), strict=True), strict=True))
+        return of_block, grams, combined
 
     def _correct(
         self, groups: list[str], grams: Matrix, present: NDArray[np.int64], orders: NDArray[np.int64]

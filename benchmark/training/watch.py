@@ -31,25 +31,29 @@ class Watch:
         self.cosines = np.zeros((len(self.blocks), n, n))
         self.met = np.zeros((len(self.blocks), n, n))
 
-    def see(self, step: int, present: NDArray[np.int64], blocks: Mapping[str, tuple[Matrix, Matrix]]) -> None:
-        """One step of at least two languages, ``present``: by block its groups' inner products and corrected
-        gradients as combinations of the original ones, each ``[groups, languages, languages]``."""
-        if not blocks:
+    def see(
+        self, step: int, present: NDArray[np.int64], blocks: Sequence[str], grams: Matrix, combined: Matrix
+    ) -> None:
+        """One step of at least two languages, ``present``. Of groups of parameters, those of a block one after the
+        other: their ``blocks``, their inner products and the corrected gradients as combinations of the original
+        ones, each ``[groups, languages, languages]``."""
+        names, m = list(dict.fromkeys(blocks)), len(present)
+        if not names:
             return
-        m = len(present)
-        grams, found = [], []
-        for gram, combined in blocks.values():
-            weights = combined.sum(1)
-            pulled = np.einsum("gij,gj->gi", gram, weights)
-            off = np.count_nonzero(combined) - np.count_nonzero(np.diagonal(combined, axis1=1, axis2=2))
-            grams.append(gram.sum(0))
-            found.append([gram.sum(), pulled.sum(), (pulled * weights).sum(), len(gram) * m * (m - 1), off])
-        at = np.array([self.blocks.index(block) for block in [*blocks, ALL]])
-        angles = cosines(np.stack([*grams, np.sum(grams, axis=0)]))
-        plain, across, taken, turns, corrected = np.array([*found, np.sum(found, axis=0)]).T
+        starts = [blocks.index(name) for name in names]
+        weights = combined.sum(1)
+        pulled = (grams * weights[:, None, :]).sum(2)
+        corrected = np.count_nonzero(combined, axis=(1, 2)) - np.count_nonzero(
+            combined[:, range(m), range(m)], axis=1
+        )
+        of_groups = [pulled.sum(1), (pulled * weights).sum(1), np.full(len(grams), m * (m - 1)), corrected]
+        across, taken, turns, done = _with_all(np.add.reduceat(np.stack(of_groups, axis=1), starts)).T
+        whole = _with_all(np.add.reduceat(grams, starts))
+        angles = cosines(whole)
         pairs = angles[:, *np.triu_indices(m, 1)]
-        both = np.maximum(plain, 0.0) * np.maximum(taken, 0.0)
+        both = np.maximum(whole.sum((1, 2)), 0.0) * np.maximum(taken, 0.0)
         moves = (both > 0) & np.isfinite(both)
+        known, at = np.isfinite(angles), np.array([*map(self.blocks.index, names), len(self.blocks) - 1])
         counts = [
             np.isfinite(pairs).sum(1),
             np.nansum(pairs, axis=1),
@@ -57,13 +61,13 @@ class Watch:
             moves,
             np.where(moves, across / np.sqrt(np.where(moves, both, 1.0)), 0.0),
             turns,
-            corrected,
+            done,
         ]
         part = min(step * self.sums.shape[1] // max(1, self.steps), self.sums.shape[1] - 1)
         self.sums[at, part] += np.stack(counts, axis=1)
         where = np.ix_(at, present, present)
-        self.cosines[where] += np.nan_to_num(angles)
-        self.met[where] += np.isfinite(angles)
+        self.cosines[where] += np.where(known, angles, 0.0)
+        self.met[where] += known
 
     def record(self) -> dict[str, Any]:
         """By block: mean cosine of two languages, share of conflicts (cosine below 0), share of corrections made,
@@ -89,6 +93,11 @@ class Watch:
 
     def restore(self, state: Mapping[str, Matrix]) -> None:
         self.sums, self.cosines, self.met = (np.array(state[name]) for name in ("sums", "cosines", "met"))
+
+
+def _with_all(by_block: Matrix) -> Matrix:
+    """And the sum over all blocks."""
+    return np.concatenate([by_block, by_block.sum(0, keepdims=True)])
 
 
 def _mean(total: float, count: float) -> float | None:

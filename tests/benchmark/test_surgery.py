@@ -380,7 +380,6 @@ def test_the_hooks_sleep_while_probes_look(fresh, mixture, sets, hyper):
     trained(fresh, mixture, hyper, Plain(), probes=probes[1:])
     assert seen.losses == unseen.losses
     assert seen.strategy == unseen.strategy
-    assert np.array_equal(probes[0].grams[0], probes[1].grams[0])  # before the first step
     assert not np.array_equal(probes[0].grams[2], probes[1].grams[2])
 
 

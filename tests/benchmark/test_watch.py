@@ -35,9 +35,13 @@ def made_up(steps, groups=1, seed=0):
 
 def seen(watch, steps):
     for step, present, blocks in steps:
-        grams = {block: (vectors @ vectors.swapaxes(1, 2), mixing) for block, (vectors, mixing) in blocks.items()}
-        watch.see(step, present, grams)
+        see(watch, step, present, {block: (v @ v.swapaxes(1, 2), mixing) for block, (v, mixing) in blocks.items()})
     return watch.record()
+
+
+def see(watch, step, present, blocks):
+    grams, combined = (np.concatenate(of) for of in zip(*blocks.values(), strict=True))
+    watch.see(step, np.array(present), [block for block, (of, _) in blocks.items() for _ in of], grams, combined)
 
 
 def flat(blocks, which):
@@ -95,7 +99,7 @@ def test_who_never_met_has_no_cosine():
     watch = Watch(CODES, BLOCKS, 3)
     gram = np.array([[4.0, -1.0], [-1.0, 1.0]])[None]
     for step, present in enumerate(([0, 2], [1, 2])):
-        watch.see(step, np.array(present), {"layer.0": (gram, np.eye(2)[None])})
+        see(watch, step, present, {"layer.0": (gram, np.eye(2)[None])})
     told = watch.record()["blocks"]
     assert told["layer.0"]["cosines"] == [
         [1.0, None, -0.5, None],
@@ -113,7 +117,7 @@ def test_who_never_met_has_no_cosine():
 def test_a_zero_gradient_has_no_cosine():
     watch = Watch(CODES, BLOCKS, 3)
     gram = np.array([[4.0, 0.0], [0.0, 0.0]])[None]
-    watch.see(0, np.array([0, 1]), {"embeddings": (gram, np.eye(2)[None]), "layer.0": (0 * gram, np.eye(2)[None])})
+    see(watch, 0, [0, 1], {"embeddings": (gram, np.eye(2)[None]), "layer.0": (0 * gram, np.eye(2)[None])})
     told = watch.record()["blocks"]
     assert told["embeddings"]["cosines"][0] == [1.0, None, None, None]
     assert told["embeddings"]["cosine"] is told["embeddings"]["conflicts"] is None
@@ -124,7 +128,7 @@ def test_a_zero_gradient_has_no_cosine():
 
 def test_nothing_seen():
     watch = Watch(CODES, BLOCKS, 0)
-    watch.see(0, np.array([], dtype=np.int64), {})
+    watch.see(0, np.arange(2), [], np.zeros((0, 2, 2)), np.zeros((0, 2, 2)))
     told = watch.record()["blocks"]
     assert told["model"]["cosine"] is None
     assert told["model"]["cosine_along"] == [None]
