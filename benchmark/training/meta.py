@@ -159,7 +159,6 @@ class Meta(Strategy):
     def _look(self, model: nn.Module, now: Batches, before: Mapping[Language, list[Batch]], loss: Loss) -> None:
         """Note the losses before and after the inner steps, without dropout."""
         was_training = model.training
-        torch.clear_autocast_cache()  # of copies that were made for a backward pass
         model.eval()
         with self._through(now) as whole:
             after = self._losses(now, now, whole, loss)
@@ -167,7 +166,6 @@ class Meta(Strategy):
             unadapted = self._losses(now, now, whole, loss)
             self.fast.shifts = shifts
         model.train(was_training)
-        torch.clear_autocast_cache()  # and of those that were not
         point = self.losses.setdefault(self.step * POINTS // self.steps, {})
         for language, batch in now.items():
             if before[language]:

@@ -91,8 +91,9 @@ class Surgery(Strategy):
         if held:
             with torch.autocast(value.device.type, enabled=False):
                 seen.append(self._operate(held, present, orders))
-        blocks, grams, combined = zip(*seen, strict=True)
-        self.watch.see(step, present, sum(blocks, []), np.concatenate(grams), np.concatenate(combined))
+        of_block = [block for names, _, _ in seen for block in names]
+        grams, combined = (np.concatenate([found[place] for found in seen]) for place in (1, 2))
+        self.watch.see(step, present, of_block, grams, combined)
         return value
 
     @torch.no_grad()

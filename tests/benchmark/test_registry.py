@@ -22,7 +22,9 @@ BUILT_IN = {
         "tracin", "ttr", "typology",
     ],
     "tasks": ["afrisenti", "cldr-names", "planted", "udpos", "wikiann", "xnli"],
-    "strategies": ["plain"],
+    "strategies": [
+        "gradvac", "meta", "pcgrad", "plain", "subnet-dynamic", "subnet-random", "subnet-static",
+    ],
 }  # fmt: skip
 
 
