@@ -108,7 +108,8 @@ class Subnetworks(Strategy):
         return described(self.current)
 
     def end(self) -> None:
-        self.gates.remove()
+        if hasattr(self, "gates"):  # not where the model had no place for them
+            self.gates.remove()
 
 
 class SubnetStatic(Subnetworks):
