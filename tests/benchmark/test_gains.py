@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,7 +33,8 @@ def literal_objective(S, groups):
 def case():
     rng = np.random.default_rng(4)
     S = rng.normal(size=(6, 6))
-    drawn = [[order[:3], order[3:]] for order in (rng.permutation(6) for _ in range(7))]
+    firsts = rng.permutation([(0, *pair) for pair in combinations(range(1, 6), 2)])[:7]  # no partition twice
+    drawn = [[first, np.setdiff1d(range(6), first)] for first in firsts]
     groupings = [Grouping.partition([[CODES[i] for i in group] for group in one]) for one in drawn]
     scores = dict(zip(map(id, groupings), rng.random(7), strict=True))
     setup = SimpleNamespace(sources=CODES, codes=CODES, source="embedded")
