@@ -43,7 +43,7 @@ _PRETRAINED = Hyper(epochs=4, batch_size=16, lr=1e-4, max_length=64, precision="
 _PAPER = Hyper(epochs=40, batch_size=8, lr=2e-5, max_length=128, precision="auto", patience=5)
 
 PRESETS = {
-    "quick": Preset((0,), True, 600, 400, 400, 3, SCRATCH, _SCRATCH, _PRETRAINED),
+    "quick": Preset((0,), True, 600, 300, 400, 3, SCRATCH, _SCRATCH, _PRETRAINED),
     "standard": Preset(
         (0, 1, 2),
         True,
