@@ -229,8 +229,10 @@ def _compare_measures(first: str, second: str, a: Record, b: Record) -> None:
     print(f"{first} (A) and {second} (B): {table([a, b]).caption}\n")
     found = numbers(a, b)
     print(_tabulated(["", "A", "B", "A − B", "95 % interval", "p"], [_number_row(one) for one in found]))
-    if a.correlation is None or b.correlation is None:
+    if a.data.source == "sample":
         print("\nA sample carries scores only, and no comparison of correlations.")
+    elif a.correlation is None or b.correlation is None:
+        print("\nOne model for all languages has no similarities: no correlations can be compared.")
     else:
         print(f"\nIntervals and p: of the difference, over {DRAWS} resamples of the languages, the same for both.")
     split = better(a, b)

@@ -194,6 +194,15 @@ def test_measures_compared(told: Told) -> None:
     assert "Other sources are chosen for 0 of 4 targets." in same
 
 
+def test_strategies_of_the_one_joint_model_compared(told: Told) -> None:
+    nothing = {"matrix": [[None] * 4] * 4, "symmetric": True}
+    joint = {"similarity": nothing, "correlation": None}
+    put(Path("results"), build("joint", **joint), build("joint", strategy="gradvac", **joint))
+    out = told("compare", "joint", "joint@gradvac")[1]
+    assert "One model for all languages has no similarities" in out
+    assert "sample" not in out
+
+
 def test_folders_compared(told: Told) -> None:
     put(Path("theirs"), build(), build("overlap", 0.7, measure_params={"unit": "chars", "n": 2}))
     assert told("compare", "results", "theirs")[:2] == (
