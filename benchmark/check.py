@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from benchmark import check_answers as answers
-from benchmark.check_answers import Broken, Idle, line
 from benchmark.errors import UserError
+from benchmark.findings import Broken, Finding, created, finding, line, name_and_docstring
 from benchmark.progress import say
-from benchmark.registry import parameters
 from benchmark.trial import ACCESS, TASKS, Trial, reordered, setup_of, told, train, without
 from measures import Measure, Needs
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What came of one check. ``passed`` is ``None`` where it does not apply, or only tells something."""
-
-    name: str
-    passed: bool | None
-    said: str
 
 
 def check(measure: Measure | type[Measure], called: str | None = None) -> Iterator[Finding]:
@@ -33,77 +20,32 @@ def check(measure: Measure | type[Measure], called: str | None = None) -> Iterat
     made: list[Measure] = []
 
     def create() -> str:
-        one, said = _created(measure)
+        one, said = created(measure, Measure, "measure")  # type: ignore[type-abstract]
         made.append(one)
         return said
 
-    yield _finding("created", create)
+    yield finding("created", create)
     if not made:
         return
     one = made[0]
-    yield _finding("metadata", lambda: _metadata(one, called))
-    needs = _finding("needs", lambda: _needs(one))
+    yield finding("metadata", lambda: _metadata(one, called))
+    needs = finding("needs", lambda: _needs(one))
     yield needs
     if needs.passed:
         yield from _tried(one, called or str(getattr(one, "name", type(one).__name__)))
 
 
-def _finding(name: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, True, look())
-    except Broken as error:
-        return Finding(name, False, str(error))
-    except Idle as error:
-        return Finding(name, None, str(error))
-
-
-def _created(measure: Measure | type[Measure]) -> tuple[Measure, str]:
-    cls = measure if isinstance(measure, type) else type(measure)
-    if not issubclass(cls, Measure):
-        raise Broken(f"a measure is a class derived from measures.Measure, found {cls.__name__}")
-    if inspect.isabstract(cls):
-        raise Broken(f"a measure must have {', '.join(sorted(cls.__abstractmethods__))}, found none")
-    accepted = parameters(cls)
-    if bare := [name for name, one in accepted.items() if one.default is inspect.Parameter.empty]:
-        raise Broken(f"every parameter of __init__ must have a default, found none for {', '.join(bare)}")
-    defaults = {name: one.default for name, one in accepted.items()}
-    made = _made(cls, defaults) if isinstance(measure, type) else measure
-    if lost := [name for name in accepted if not hasattr(made, name)]:
-        raise Broken(f"__init__ must store its parameters under their names, found no attribute {lost[0]!r}")
-    given = defaults if made is not measure else {name: getattr(made, name) for name in accepted}
-    again = _made(cls, given)
-    for name, value in given.items():
-        stored = getattr(again, name)
-        if type(stored) is not type(value) or stored != value:
-            raise Broken(f"__init__ must only store parameters: {name}={value!r} was stored as {stored!r}")
-    return made, f"it keeps its parameters as given: {', '.join(accepted)}" if accepted else "it has no parameters"
-
-
-def _made(cls: type[Measure], given: dict[str, object]) -> Measure:
-    try:
-        return cls(**given)
-    except Exception as error:  # a plugin's code
-        raise Broken(f"it must be created from its parameters alone, found {line(error)}") from error
-
-
 def _metadata(measure: Measure, called: str | None) -> str:
-    wrong = []
-    name, access = getattr(measure, "name", None), getattr(measure, "access", None)
-    if not isinstance(name, str) or not re.fullmatch(r"[^\s\[\],=+]+", name):
-        wrong.append(f"name must be a word without blanks and [ ] , = +, found {name!r}")
-    elif called is not None and called != name:
-        wrong.append(f"name must be the name it is registered by, {called!r}, found {name!r}")
+    wrong = name_and_docstring(measure, Measure, called, "measure")
+    access = getattr(measure, "access", None)
     if access not in ACCESS:
         wrong.append(f"access must be one of {', '.join(ACCESS)}, found {access!r}")
     if not isinstance(measure.symmetric, bool):
         wrong.append(f"symmetric must be True or False, found {measure.symmetric!r}")
-    kinds = type(measure).__mro__
-    if not any((one.__doc__ or "").strip() for one in kinds[: kinds.index(Measure)]):
-        wrong.append("a measure must have a docstring, whose first line is its summary, found none")
     if wrong:
         raise Broken("; ".join(wrong))
     kind = "symmetric" if measure.symmetric else "not symmetric"
-    return f"{name}, access {access}, {kind}, with a docstring"
+    return f"{measure.name}, access {access}, {kind}, with a docstring"
 
 
 def _needs(measure: Measure) -> str:
@@ -167,4 +109,4 @@ def _tried(measure: Measure, name: str) -> Iterator[Finding]:
         "families": lambda: answers.families(first, trial),
     }
     for check_name, look in checks.items():
-        yield _finding(check_name, look)
+        yield finding(check_name, look)

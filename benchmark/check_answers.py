@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from benchmark.afresh import afresh
 from benchmark.errors import UserError
+from benchmark.findings import Broken, Idle, line
 from benchmark.registry import parameters
 from benchmark.trial import ACCESS, Answer, Trial
 from measures import MeasureError, SimilarityMatrix
@@ -19,20 +20,6 @@ SYMMETRY = 1e-6  # as in a run
 SECONDS_A_PAIR = 1.0  # of two languages, the trainings not counted: beyond that something is wrong
 
 Matrix = NDArray[np.float64]
-
-
-class Broken(Exception):  # noqa: N818 - reads as a sentence where it is caught
-    """What was expected, and what was found."""
-
-
-class Idle(Exception):  # noqa: N818
-    """Why a check does not apply."""
-
-
-def line(error: object) -> str:
-    """An error as a person reads it; its kind too, where it is no word of ours."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, MeasureError | UserError) else f"{type(error).__name__}: {text}"
 
 
 def _flaw(error: Exception | None) -> str | None:

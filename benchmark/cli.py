@@ -13,9 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark import options
+from benchmark import cache_commands, options
 from benchmark.commands import compare, leaderboard, plot
 from benchmark.config import RunConfig
+from benchmark.doctor import doctor
 from benchmark.errors import UserError
 from benchmark.ready import prepare
 from benchmark.recommend import recommend
@@ -23,6 +24,7 @@ from benchmark.validate import validate
 
 # typer carries its own click: its errors are found by class, not by module.
 ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+LONGEST = 2000  # characters of an error
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
@@ -80,7 +82,9 @@ def _found(error: Exception, arguments: Sequence[str]) -> str:
 
 
 def _wrong(text: str) -> int:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    # File names and the messages of libraries may hold anything.
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    print(f"error: {line[:LONGEST]}", file=sys.stderr)
     return 2
 
 
@@ -235,22 +239,30 @@ def show(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A measure, as gradsim or overlap[unit=chars].", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A measure or strategy, as gradsim, overlap[unit=chars] or gradvac[beta=0.5].", metavar="NAME"
+        ),
+    ],
 ) -> int:
-    """Try a measure, a plugin's too, on a small run, and say in words what it does not keep.
+    """Try a measure or a strategy, a plugin's too, on a small run, and say in words what it does not keep.
 
-    Shape, finiteness, symmetry as declared, the same answer whatever the order of the languages and
-    however often it is asked, missing evidence, time. Exit code 1 where something failed.
+    Of a measure: shape, finiteness, symmetry as declared, the same answer whatever the order of the languages
+    and however often it is asked, missing evidence, time. Of a strategy: gradients, the same training again and
+    in another order, resumed from its state, masks, hooks. Exit code 1 where something failed.
 
     \b
     Examples:
       python -m benchmark check gradsim
       python -m benchmark check "overlap[unit=chars]"
+      python -m benchmark check "gradvac[beta=0.5]"
     """
     from benchmark.report import print_check
 
     return print_check(name)
 
 
-for _command in (recommend, prepare, validate, leaderboard, plot, compare):
+for _command in (recommend, prepare, validate, leaderboard, plot, compare, doctor):
     app.command()(_command)
+app.add_typer(cache_commands.commands, name="cache")

@@ -40,6 +40,10 @@ class Drawing(StrEnum):
     dendrogram = "dendrogram"
     gains = "gains"
     views = "views"
+    along = "along"
+    cosines = "cosines"
+    masks = "masks"
+    agreement = "agreement"
     all = "all"
 
 
@@ -133,7 +137,8 @@ def plot(
         Drawing,
         typer.Option(
             help="heatmaps: similarity and transfer. scatter: one against the other. dendrogram: with the groups. "
-            "gains: of each language. views: similarity by layer and phase."
+            "gains: of each language. views: similarity by layer and phase. Of joint, what the strategies saw: "
+            "along the training, cosines of gradients, masks, agreement against gains."
         ),
     ] = Drawing.all,
 ) -> None:
@@ -146,16 +151,22 @@ def plot(
       python -m benchmark plot gradsim --task cldr-names
       python -m benchmark plot gradsim -t cldr-names --figure heatmaps --to heatmaps.pdf
       python -m benchmark plot "overlap[unit=chars]" -t afrisenti --protocol 44c7 --to figures
+      python -m benchmark plot joint -t cldr-names --figure along
     """
-    from leaderboard.plots import FIGURES, absent, draw
+    from leaderboard.files import replace_bytes
+    from leaderboard.plots import absent, draw, figures
+    from leaderboard.records import JOINT
+    from leaderboard.training_plots import together, trainings
 
     merged = _records(_folder(output, "--output"))
-    records = merged.tables[_table(merged, task, protocol, output)]
+    key = _table(merged, task, protocol, output)
+    records = merged.tables[key]
     record = records[_measure(measure, records)]
-    wanted = list(FIGURES) if figure is Drawing.all else [figure.value]
+    trained = trainings(together(merged.tables, key)) if record.measure == JOINT else None
+    wanted = figures(record) if figure is Drawing.all else [figure.value]
     target = output / "figures" if to is None else to
     single = _figure_file(target, figure)
-    reasons = {one: absent(record, one) for one in wanted}
+    reasons = {one: absent(record, one, trained) for one in wanted}
     if all(reasons.values()):
         what = "figures" if figure is Drawing.all else f"figure {figure.value}"
         raise UserError(f"{measure} has no {what}: {reasons[wanted[0]]}")
@@ -165,8 +176,7 @@ def plot(
             continue
         stem = _safe(f"{record.task}-{record.protocol_id}-{measure}-{one}")
         for path in [target] if single else [target / f"{stem}.svg", target / f"{stem}.pdf"]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(draw(record, one, path.suffix[1:]))
+            replace_bytes(path, draw(record, one, path.suffix[1:], trained))
             print(path)
 
 

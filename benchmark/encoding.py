@@ -136,7 +136,7 @@ class Encoder:
     def counts(self, key: str) -> Counter[int]:
         """How often each token id occurs in encoded examples, special ones left out."""
         folder = self.store.path(key)
-        ids, counts = np.unique(np.load(folder / "ids.npy"), return_counts=True)
+        ids, counts = np.unique(np.load(folder / "ids.npy", allow_pickle=False), return_counts=True)
         special = set(json.loads((folder / "meta.json").read_text("utf8"))["special"])
         return Counter({int(i): int(count) for i, count in zip(ids, counts, strict=True) if int(i) not in special})
 

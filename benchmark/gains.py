@@ -42,12 +42,14 @@ class Gains:
         drawn = [one for one in map(systems.grouped, partitions) if one is not None] if row.asked else []
         random = None
         if drawn:
-            means = np.array([systems.by_seed(one).mean() for one in drawn])
+            each = [systems.by_seed(one) for one in drawn]
+            means = np.array([one.mean() for one in each])
             random = RandomScore(
                 mean=float(means.mean()),
                 sd=float(means.std(ddof=1)) if len(means) > 1 else 0.0,
                 draws=len(means),
                 percentile=float(np.mean((means < mean) + 0.5 * (means == mean))),
+                by_seed=np.mean([one.mean(axis=1) for one in each], axis=0).tolist(),
             )
         scores = self.baselines.model_copy(update={"grouped": systems.score(grouped), "random": random})
         return scores, Intervals(

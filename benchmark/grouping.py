@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from heapq import heappush, heappushpop
 from math import factorial, prod
 
 import numpy as np
@@ -89,7 +90,7 @@ def value_order(pairs: Matrix) -> NDArray[np.int64]:
 
 
 def agglomerative(S: ArrayLike, k: int) -> Groups:
-    """``k`` clusters by average linkage (scikit-learn) on the symmetrised :func:`affinity` of ``S`` ``[n, n]``.
+    """``k`` clusters by average linkage (SciPy) on the symmetrised :func:`affinity` of ``S`` ``[n, n]``.
     ValueError for k outside 1 to n.
     """
     C = affinity(S)
@@ -261,16 +262,27 @@ def improved(pairs: Matrix, start: NDArray[np.int64], k: int) -> tuple[float, ND
 
 
 def _linked(pairs: Matrix, k: int, linkage: str) -> list[list[int]]:
+    """``k`` clusters by a linkage of SciPy's; what scikit-learn's clustering finds, without importing it."""
     n = len(pairs)
-    if k == n:  # scikit-learn refuses a single language
+    if k == n:
         return [[i] for i in range(n)]
-    from sklearn.cluster import AgglomerativeClustering
+    from scipy.cluster.hierarchy import linkage as tree_of
 
     distance = pairs.max() - pairs
-    np.fill_diagonal(distance, 0.0)
-    clustering = AgglomerativeClustering(n_clusters=k, metric="precomputed", linkage=linkage)
-    labels = clustering.fit_predict(distance)
-    return [np.flatnonzero(labels == g).tolist() for g in range(k)]
+    merges = tree_of(distance[np.triu_indices(n, 1)], linkage)[:, :2].astype(np.int64).tolist()
+    nodes = [-(2 * n - 2)]  # a heap of the clusters so far, negative, the one that was merged last on top
+    for _ in range(k - 1):
+        one, other = merges[-nodes[0] - n]
+        heappush(nodes, -one)
+        heappushpop(nodes, -other)
+    return [_leaves(-node, merges, n) for node in nodes]
+
+
+def _leaves(node: int, merges: list[list[int]], n: int) -> list[int]:
+    """The languages below a node of a tree, ascending."""
+    if node < n:
+        return [node]
+    return sorted(leaf for child in merges[node - n] for leaf in _leaves(child, merges, n))
 
 
 def labels_of(groups: Sequence[Sequence[int]], n: int) -> NDArray[np.int64]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmark.config import SCRATCH
 from benchmark.errors import UserError
+from benchmark.model_folder import INDICES, checked
+from benchmark.model_folder import ModelMissing as ModelMissing
 from benchmark.provenance import numerics
 from benchmark.seeds import digest
 from benchmark.store import Store
@@ -18,11 +20,6 @@ from tasks.sources import write
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "spiece", "sentencepiece", "added_tokens")
-_INDICES = ("*.safetensors.index.json", "pytorch_model*.bin.index.json")  # of weights in several files
-
-
-class ModelMissing(UserError):  # noqa: N818 - reads as a sentence where it is caught
-    """A model that was named as it should be, and cannot be had, or not as a whole."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +59,26 @@ def pretrained(name: str, offline: bool, sentence: bool = False) -> Model:
     """A model by folder or hub id; ``sentence``: with the modules around it that sentence-transformers has.
 
     Raises:
-        ModelMissing: the folder lacks something, or the model cannot be had from the hub.
+        ModelMissing: the folder lacks something or asks for code to be run, or the model cannot be had from
+            the hub.
         UserError: there is no such folder, and no such hub id can be.
     """
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))  # as it is where there is no such person
     if not folder.is_dir():
         if name.startswith((".", "/", "~")):
             raise UserError(f"--model takes scratch, a hub id or a model folder, found no folder {name}")
         folder = _from_hub(name, offline, sentence)
     if not (folder / "config.json").is_file():
         raise ModelMissing(f"a model folder has a config.json, found none in {folder}")
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    checked(folder, sentence)
+    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    weights = [path for path in found if path.is_file()]
     if not weights:
         raise ModelMissing(f"a model folder has *.safetensors (or pytorch_model*.bin), found none in {folder}")
     rest = [path for path in folder.iterdir() if path.is_file() and path.name.startswith(_TOKENIZER)]
     if sentence:
-        rest += [*folder.glob("modules.json"), *folder.glob("*_*/config.json"), *folder.glob("*_*/*.safetensors")]
+        patterns = ("modules.json", "*_*/config.json", "*_*/*.safetensors")
+        rest += [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
     contents = hashlib.sha256()
     for path in sorted([folder / "config.json", *weights, *rest]):
         with path.open("rb") as file:
@@ -92,7 +93,7 @@ def _from_hub(name: str, offline: bool, sentence: bool) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
-    wanted = ["config.json", *_INDICES, *(f"{prefix}*" for prefix in _TOKENIZER)]
+    wanted = ["config.json", *INDICES, *(f"{prefix}*" for prefix in _TOKENIZER)]
     if sentence:
         wanted += ["modules.json", "*sentence*.json", "[0-9]_*/*"]
     ignored = ["onnx/*", "openvino/*"] if sentence else ["*/*"]

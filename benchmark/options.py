@@ -12,6 +12,9 @@ import typer
 from benchmark.config import AUTO, PRESETS
 from benchmark.errors import UserError
 
+MOST = 10**9  # of anything that is counted
+LARGEST_SEED = 2**32 - 1
+
 Preset = StrEnum("Preset", list(PRESETS))  # type: ignore[misc]
 Grouping = StrEnum("Grouping", ["partition", "agglomerative", "cover"])
 
@@ -60,16 +63,19 @@ GroupingRule = Annotated[
         "linkage. cover: K groups that may overlap, each language served by its best."
     ),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="One seed.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=LARGEST_SEED, help="One seed.")]
 Seeds = Annotated[str | None, typer.Option(help="Several seeds, as 0,1,2.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Examples a step.")]
-LearningRate = Annotated[float | None, typer.Option("--lr", min=0.0, help="Peak learning rate of AdamW.")]
-MaxLength = Annotated[int | None, typer.Option(min=4, help="Tokens a text at most.")]
-MaxTrain = Annotated[int | None, typer.Option(min=1, help="Training examples a language at most.")]
-MaxEval = Annotated[int | None, typer.Option(min=1, help="Dev and test examples a language at most.")]
+Epochs = Annotated[int | None, typer.Option(min=1, max=MOST, help="Passes over the training data.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, max=MOST, help="Examples a step.")]
+LearningRate = Annotated[
+    float | None, typer.Option("--lr", min=0.0, max=1e30, help="Peak learning rate of AdamW.")
+]
+MaxLength = Annotated[int | None, typer.Option(min=4, max=MOST, help="Tokens a text at most.")]
+MaxTrain = Annotated[int | None, typer.Option(min=1, max=MOST, help="Training examples a language at most.")]
+MaxEval = Annotated[int | None, typer.Option(min=1, max=MOST, help="Dev and test examples a language at most.")]
 Patience = Annotated[
-    int | None, typer.Option(min=0, help="Stop after so many epochs without a better dev score; 0: never.")
+    int | None,
+    typer.Option(min=0, max=MOST, help="Stop after so many epochs without a better dev score; 0: never."),
 ]
 PrecisionName = Annotated[
     Precision | None, typer.Option("--precision", help="Default: bf16 on a CUDA device, fp32 elsewhere.")
@@ -82,7 +88,8 @@ ProbeShare = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, help="Trainings side by side. Default: the number of cores; 1 on a GPU.")
+    int | None,
+    typer.Option(min=1, max=MOST, help="Trainings side by side. Default: the number of cores; 1 on a GPU."),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; use what is there.")]
 Cache = Annotated[
@@ -116,7 +123,7 @@ def seeds_of(seed: int | None, seeds: str | None) -> tuple[int, ...] | None:
         found = tuple(int(part) for part in list_of(seeds))
     except ValueError:
         found = ()
-    if not found or len(set(found)) != len(found) or min(found) < 0:
+    if not found or len(set(found)) != len(found) or min(found) < 0 or max(found) > LARGEST_SEED:
         raise UserError(f"--seeds takes different whole numbers, as in 0,1,2, found {seeds!r}")
     return found
 
@@ -124,7 +131,9 @@ def seeds_of(seed: int | None, seeds: str | None) -> tuple[int, ...] | None:
 def counts_of(option: str, text: str | None) -> tuple[int, ...]:
     """Whole numbers, as in ``16,64``; empty where none are given."""
     parts = list_of(text)
-    if text is not None and (not parts or not all(part.isascii() and part.isdigit() for part in parts)):
+    if text is not None and (
+        not parts or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts)
+    ):
         raise UserError(f"{option} takes whole numbers separated by commas, as in 16,64,256, found {text!r}")
     return tuple(int(part) for part in parts)
 
@@ -133,7 +142,7 @@ def groups_of(text: str | None) -> int | str | None:
     """``--groups``; ``None``: the default number."""
     if text is None or text == AUTO:
         return text
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
         raise UserError(f"--groups takes a whole number from 1, or {AUTO}, found {text!r}")
     return int(text)
 

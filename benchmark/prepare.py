@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmark.config import AUTO, PRESETS, SCRATCH, Preset, RunConfig
+from benchmark.devices import gpu_in_reach
 from benchmark.encoding import Encoder
 from benchmark.errors import UserError
 from benchmark.grouping import default_k
@@ -54,9 +55,28 @@ def prepare(config: RunConfig) -> Setup:
         check(strategies, config_of(setup.seeds[0].model))
         limit = config.max_eval if config.max_eval is not None else preset.max_eval
         tried = tried_on(left_out, config.shots, corpus, limit, setup.seeds, setup.store)
-        return replace(setup, strategies=strategies, unseen=tried)
+        setup = replace(setup, strategies=strategies, unseen=tried)
     except DataError as error:
         raise UserError(str(error)) from error
+    _rehearsed(setup)
+    return setup
+
+
+def _rehearsed(setup: Setup) -> None:
+    """See that the strategies can begin on the model: what is trained has begun, and a scratch model is a BERT.
+
+    Raises:
+        UserError: one cannot.
+    """
+    model = setup.seeds[0].model
+    for one in setup.others if model.name != SCRATCH else ():
+        trained = any(setup.store.has(setup.joint(of, strategy=one).key) for of in setup.seeds)
+        if trained or one.masks is not None:  # which a model of unknown parts has none of: ``check`` says so
+            continue
+        from benchmark.training.rehearsal import unsuitable
+
+        if reason := unsuitable(create("strategies", one.name)[0], model.folder, setup.languages):
+            raise UserError(f"{one.name}: {reason}")
 
 
 def _prepared(
@@ -250,6 +270,8 @@ def _sources(task: Task, languages: tuple[Language, ...], full: Full) -> tuple[s
 
 def _device(config: RunConfig) -> tuple[str, str]:
     device = config.device
+    if device == "auto" and not gpu_in_reach():
+        device = "cpu"
     if device != "cpu":
         import torch
 

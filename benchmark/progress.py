@@ -16,6 +16,7 @@ EVERY = 15.0  # seconds between lines where stderr is no terminal
 
 def say(text: str) -> None:
     """One line for the person, on stderr."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text)  # as the name of a file may not be
     print(text, file=sys.stderr, flush=True)
 
 

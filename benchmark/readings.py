@@ -62,7 +62,7 @@ def save(folder: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, An
 
 def load(folder: Path) -> ReadingResult:
     """What :func:`save` wrote."""
-    arrays = {path.stem: np.load(path) for path in folder.glob("*.npy")}
+    arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
     return ReadingResult(arrays, json.loads((folder / "meta.json").read_text("utf8")))
 
 

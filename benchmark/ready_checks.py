@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-from benchmark.models import ModelMissing, pretrained
+from benchmark.errors import UserError
+from benchmark.model_folder import ModelMissing, read_json
+from benchmark.models import pretrained
 from benchmark.prepare import languages_asked, languages_there
 from benchmark.progress import say
 from tasks.base import SPLITS, Access, Corpus, DataError, Split, Task
@@ -145,7 +148,7 @@ def _said(task: Task, corpus: Corpus, data: Path | None) -> str:
 def _root(task: Task, data: Path | None) -> Path:
     """The folder of the data: a person's own task has its own."""
     own = getattr(task, "path", None)
-    return Path(own).expanduser() if own is not None else (data or Path()) / task.name
+    return Path(os.path.expanduser(own)) if own is not None else (data or Path()) / task.name
 
 
 def _places(task: Task, corpus: Corpus, access: Access) -> list[Place]:
@@ -175,7 +178,7 @@ def check_model(found: Readiness, what: str, name: str, sentence: bool = False, 
         UserError: no name that a model can have.
     """
     unfetched = None
-    if not Path(name).expanduser().is_dir():
+    if not Path(os.path.expanduser(name)).is_dir():
         say(f"{what}: {name}")
         try:
             pretrained(name, offline=False, sentence=sentence)
@@ -213,7 +216,7 @@ def _faults(folder: Path, sentence: bool, words: bool) -> Iterable[str]:
     try:
         yield from _weights(folder)
         yield from _modules(folder) if sentence else ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
         yield f"a list of files cannot be read: {type(error).__name__}: {one_line(error)}"
 
 
@@ -222,7 +225,7 @@ def _modules(folder: Path) -> Iterable[str]:
     if not (folder / "modules.json").is_file():
         yield "a sentence-transformers model has a modules.json, found none"
         return
-    for module in json.loads((folder / "modules.json").read_text("utf8")):
+    for module in read_json(folder / "modules.json"):
         inside = module["path"]
         if inside and not module["type"].endswith("Normalize") and not (folder / inside / "config.json").is_file():
             yield f"modules.json names {inside}, which has no config.json"
@@ -237,7 +240,7 @@ def _weights(folder: Path) -> Iterable[str]:
         yield f"expected {' or '.join(_WHOLE)}, or an index of several files ({indices[0].name}), found neither"
     for index in indices:
         if index.is_file():
-            named = sorted(set(json.loads(index.read_text("utf8"))["weight_map"].values()))
+            named = sorted(set(read_json(index)["weight_map"].values()))
             missing = [name for name in named if not (folder / name).is_file()]
             if missing:
                 yield f"{index.name} names files that are not there: {', '.join(missing)}"
@@ -254,5 +257,7 @@ def _weights(folder: Path) -> Iterable[str]:
         for path in sorted(folder.glob("pytorch_model*.bin")):
             try:
                 torch.load(path, map_location="meta", weights_only=True)
+            except UnpicklingError:
+                yield f"{path.name} needs more than torch's weights-only loader, and that would run code"
             except Exception as error:
                 yield f"{path.name} cannot be opened: {one_line(error)}"

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import types
 import typing
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal, Union
 
 from benchmark.errors import UserError, did_you_mean
+from benchmark.foreign import foreign, said
 from measures.combined import split_outside
 from tasks.base import DataError, Task
 
 Kind = Literal["measures", "tasks", "strategies"]
 Params = dict[str, str | int | float]
 OURS = "kinship-bench"
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LARGEST = 2**53  # whole numbers up to here are the same as floats, and can be counted to
+_SHOWN = 200  # characters of what was found
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,10 @@ class Entry:
         Raises:
             UserError: the plugin cannot be imported, or is no class.
         """
-        try:
+        named = f"{self.name!r} from {self.distribution} ({self.point.value})"
+        found: Any = None
+        with foreign(lambda error: f"{named} cannot be loaded: {type(error).__name__}: {said(error)}"):
             found = self.point.load()
-        except Exception as error:  # whatever a plugin does on import is the plugin's error
-            raise UserError(
-                f"{self.name!r} from {self.distribution} ({self.point.value}) cannot be loaded: "
-                f"{type(error).__name__}: {_one_line(error)}"
-            ) from error
         if not isinstance(found, type):
             raise UserError(
                 f"{self.name!r} from {self.distribution} must be a class, found {type(found).__name__}"
@@ -53,19 +54,20 @@ class Entry:
         return found
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
 def entries(kind: Kind) -> tuple[dict[str, Entry], dict[str, str]]:
-    """All names of a kind, sorted, and one line for each name that several distributions claim.
+    """All names of a kind, sorted, and one line for each name that several distributions claim, or that
+    nobody could ask for.
 
-    A built-in name stays ours.
+    A built-in name stays ours; only ASCII letters look like those of one.
     """
     found: dict[str, Entry] = {}
     problems: dict[str, str] = {}
     for point in metadata.entry_points(group=f"benchmark.{kind}"):
         entry = Entry(point.name, point, point.dist.name if point.dist else "unknown")
+        if not _NAME.fullmatch(point.name):
+            allowed = "names are letters a to z, digits, dots, dashes and underscores"
+            problems[point.name] = f"{allowed}, found {shown(point.name)} from {entry.distribution}"
+            continue
         other = found.setdefault(point.name, entry)
         if other is entry or (other.distribution, other.point.value) == (entry.distribution, point.value):
             continue
@@ -90,14 +92,16 @@ def parse(spec: str) -> tuple[str, dict[str, str]]:
     Raises:
         UserError: anything that is not of this form.
     """
-    match = re.fullmatch(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\])?\s*", spec, re.DOTALL)
-    if not match:
-        raise UserError(f"a name is written name or name[key=value,key=value], found {spec!r}")
+    name, bracket, inside = spec.strip().partition("[")
+    name = name.rstrip()
+    if not re.fullmatch(r"[^\]\s]+", name) or (bracket and not inside.endswith("]")):
+        raise UserError(f"a name is written name or name[key=value,key=value], found {shown(spec)}")
     try:
-        parts = split_outside(match[2] or "", ",")
+        parts = split_outside(inside[:-1], ",")
     except ValueError:
         raise UserError(
-            f"brackets must balance, one pair after the name, as in name[key=other[key=value]], found {spec!r}"
+            "brackets must balance, one pair after the name, as in name[key=other[key=value]], "
+            f"found {shown(spec)}"
         ) from None
     params: dict[str, str] = {}
     for part in parts:
@@ -105,11 +109,16 @@ def parse(spec: str) -> tuple[str, dict[str, str]]:
             continue
         key, equals, value = part.partition("=")
         if not equals or not key.strip() or not value.strip() or "[" in key:
-            raise UserError(f"parameters are written key=value, found {part.strip()!r} in {spec!r}")
+            raise UserError(f"parameters are written key=value, found {shown(part.strip())} in {shown(spec)}")
         if key.strip() in params:
-            raise UserError(f"parameter {key.strip()!r} is given twice in {spec!r}")
+            raise UserError(f"parameter {shown(key.strip())} is given twice in {shown(spec)}")
         params[key.strip()] = value.strip()
-    return match[1], params
+    return name, params
+
+
+def shown(text: str) -> str:
+    """As messages quote what was found, not too long."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
 def find(kind: Kind, name: str) -> Entry:
@@ -122,7 +131,8 @@ def find(kind: Kind, name: str) -> Entry:
     if name in problems and known[name].distribution != OURS:
         raise UserError(problems[name])
     if name not in known:
-        raise UserError(f"unknown {one_of(kind)} {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+        meant = did_you_mean(name, known)
+        raise UserError(f"unknown {one_of(kind)} {shown(name)}{meant}; known: {', '.join(known)}")
     return known[name]
 
 
@@ -148,6 +158,12 @@ def create(kind: Kind, spec: str) -> tuple[Any, Params]:
         return _local(spec), {}
     name, raw = parse(spec)
     cls = find(kind, name).load()
+    named = spec if len(spec) <= _SHOWN else f"{name}[…]"
+    with foreign(lambda error: f"{named}: {said(error) or type(error).__name__}"):
+        return _made(kind, name, cls, raw)
+
+
+def _made(kind: Kind, name: str, cls: type[Any], raw: dict[str, str]) -> tuple[Any, Params]:
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
         raise UserError(f"{name!r} lacks what every one of the {kind} has: {missing}")
@@ -157,23 +173,18 @@ def create(kind: Kind, spec: str) -> tuple[Any, Params]:
         if key not in accepted:
             allowed = ", ".join(accepted) or "none"
             raise UserError(
-                f"{name!r} has no parameter {key!r}{did_you_mean(key, accepted)}; its parameters: {allowed}"
+                f"{name!r} has no parameter {shown(key)}{did_you_mean(key, accepted)}; its parameters: {allowed}"
             )
         given[key] = _convert(name, key, text, accepted[key].annotation)
     set_apart = {key: value for key, value in given.items() if value != accepted[key].default}
-    try:
-        return cls(**given), set_apart
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{spec}: {_one_line(error) or type(error).__name__}") from error
+    return cls(**given), set_apart
 
 
 def _local(folder: str) -> Task:
     from tasks.local import LocalTask
 
     try:
-        task = LocalTask(Path(folder).expanduser())
+        task = LocalTask(folder)
     except DataError as error:
         raise UserError(str(error)) from error
     if task.spec.name in entries("tasks")[0]:
@@ -223,9 +234,10 @@ def _convert(name: str, key: str, text: str, annotation: Any) -> str | int | flo
                 number = typing.cast("int | float", option(text))
             except ValueError:
                 continue
-            if number == number and abs(number) != float("inf"):
+            if abs(number) <= (_LARGEST if option is int else sys.float_info.max):  # never of NaN
                 return number
         elif option is str:
             return text
     allowed = [str(v) for v in typing.get_args(annotation)] if typing.get_origin(annotation) is Literal else []
-    raise UserError(f"{name}[{key}=…] takes {describe(annotation)}, found {text!r}{did_you_mean(text, allowed)}")
+    meant = did_you_mean(text, allowed)
+    raise UserError(f"{name}[{key}=…] takes {describe(annotation)}, found {shown(text)}{meant}")

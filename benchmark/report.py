@@ -11,6 +11,7 @@ from typing import Any, cast, get_args
 
 from benchmark.config import RunConfig
 from benchmark.errors import UserError, did_you_mean
+from benchmark.foreign import foreign, said
 from benchmark.jobs import missing, unadapted
 from benchmark.progress import say
 from benchmark.readings import ReadingPlan, TracePlan, repeated
@@ -48,6 +49,8 @@ def print_result(config: RunConfig, as_json: bool) -> int:
 def print_plan(config: RunConfig) -> None:
     """What a run would train, and what is cached."""
     from benchmark.config import SCRATCH
+    from benchmark.executors import side_by_side
+    from benchmark.memory import estimate
     from benchmark.runner import dry_run
 
     setup, one, two = dry_run(config)
@@ -67,6 +70,12 @@ def print_plan(config: RunConfig) -> None:
             few = len(unadapted(job, store))
             parts += [f"adapt {few} times"] * bool(few)
             print(f"  {job.label} (seed {job.seed}): {', '.join(parts)}")
+    todo = [job for _, stage in stages for job in stage.todo]
+    if todo:
+        needed = estimate(setup, todo, side_by_side(config.jobs, setup.device))
+        print(f"\n{needed.line()}")
+        if needed.warning:
+            say(needed.warning)
     if two is None and config.grouping is not None:
         print(f"\ngroups: known when the similarities are; {_expected(setup)}")
     if setup.seeds[0].model.name == SCRATCH:
@@ -110,9 +119,10 @@ def print_list(kinds: list[str]) -> None:
 
 
 def _summary(entry: Entry, kind: Kind) -> str:
-    if kind == "strategies":
-        return _documented(entry)
-    return (inspect.getdoc(entry.load()) or "").split("\n")[0]
+    with foreign(lambda error: f"{entry.name!r} from {entry.distribution} cannot be shown: {said(error)}"):
+        if kind == "strategies":
+            return _documented(entry)
+        return (inspect.getdoc(entry.load()) or "").split("\n")[0]
 
 
 def _documented(entry: Entry) -> str:
@@ -144,7 +154,7 @@ def print_one(spec: str) -> None:
         entry = known[kind][name]
         print(f"{name} ({one_of(kind)}, {entry.distribution})\n\n{inspect.getdoc(type(found)) or ''}\n")
         if kind == "measures":
-            needs = found.needs()
+            needs = _needs(found, name)
             print(f"access: {found.access}    symmetric: {'yes' if found.symmetric else 'no'}")
             wants = [_wanted(reading) for reading in sorted(needs.readings, key=repr)]
             wants += [f"the matrix of {other}" for other in needs.measures]
@@ -153,7 +163,7 @@ def print_one(spec: str) -> None:
         elif kind == "tasks":
             _print_task(found)
         else:
-            wants = [_wanted(reading) for reading in sorted(found.needs(), key=repr)]
+            wants = [_wanted(reading) for reading in sorted(_needs(found, name), key=repr)]
             print(f"needs: {', '.join(wants) or 'nothing but the training itself'}")
         accepted = parameters(type(found))
         if accepted:
@@ -161,6 +171,11 @@ def print_one(spec: str) -> None:
         for one in accepted.values():
             default = "none" if one.default in (None, "", inspect.Parameter.empty) else one.default
             print(f"  {one.name}={describe(one.annotation)} (default {default})")
+
+
+def _needs(found: Any, name: str) -> Any:
+    with foreign(lambda error: f"{name}: {said(error) or type(error).__name__}"):
+        return found.needs()
 
 
 def _wanted(reading: Reading) -> str:
@@ -188,15 +203,37 @@ def _print_task(task: Any) -> None:
 
 
 def print_check(spec: str) -> int:
-    """Put a measure through the conformance suite, a line for each check; 1 if any failed."""
-    name, given = parse(spec)
-    measure = create("measures", spec)[0] if given else find("measures", name).load()
-    from benchmark.check import check
+    """Put a measure or a strategy through its conformance suite, a line for each check; 1 if any failed.
 
+    Where both have the name, both are checked, but for what lacks a parameter that is given.
+    """
+    from benchmark.check import check
+    from benchmark.check_strategy import check_strategy
+
+    suites: dict[Kind, Any] = {"measures": check, "strategies": check_strategy}
+    name, given = parse(spec)
+    known = {kind: entries(kind)[0] for kind in suites}
+    kinds = [kind for kind, names in known.items() if name in names]
+    if not kinds:
+        names = [each for of in known.values() for each in of]
+        raise UserError(
+            f"unknown measure or strategy {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}"
+        )
+    made, refused = {}, []
+    for kind in kinds:
+        try:
+            made[kind] = create(kind, spec)[0] if given else find(kind, name).load()
+        except UserError as error:
+            refused.append(error)
+    if refused and not (given and made):
+        raise refused[0]
     failed = 0
-    for finding in check(measure, name):
-        mark = {True: "✓", False: "✗", None: "–"}[finding.passed]
-        print(f"{mark} {finding.name:<13}  {finding.said}", flush=True)
-        failed += finding.passed is False
+    for kind, one in made.items():
+        if len(kinds) > 1:
+            print(f"{name} ({one_of(kind)}, {known[kind][name].distribution})")
+        for finding in suites[kind](one, name):
+            mark = {True: "✓", False: "✗", None: "–"}[finding.passed]
+            print(f"{mark} {finding.name:<13}  {finding.said}", flush=True)
+            failed += finding.passed is False
     say(f"{spec}: {failed} failed" if failed else f"{spec}: nothing failed")
     return 1 if failed else 0

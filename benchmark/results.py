@@ -194,19 +194,36 @@ class RecordMaker:
         return found.model_copy(update={"reliability": reliability(*halves) if len(halves) == 2 else None})
 
     def _told(self, jobs: Mapping[int, TrainJob]) -> dict[str, Any]:
-        """What a strategy told of its trainings, by seed."""
+        """What a strategy told of its trainings, by seed; and how far its masks come out the same again."""
         found = {}
+        again = self._again(jobs)
         for seed, job in jobs.items():
             if not self.setup.store.has(job.key):
                 continue
             history = json.loads((self.setup.store.path(job.key) / "history.json").read_text("utf8"))
-            told = plain_json(history.get("strategy") or {})
+            told = plain_json((history.get("strategy") or {}) | again.get(seed, {}))
             size = len(canonical(told))
             if size > RECORDED:
                 say(f"{job.label}: what it tells is left out of the record, {size} characters, at most {RECORDED}")
             elif told:
                 found[str(seed)] = told
         return found
+
+    def _again(self, jobs: Mapping[int, TrainJob]) -> dict[int, dict[str, Any]]:
+        """Of trainings that keep masks, by seed: these against those under the next seed, the last's the first."""
+        from benchmark.training.subnet_analysis import against_another_seed
+        from benchmark.training.subnet_masks import stored
+
+        store = self.setup.store
+        each = {seed: stored(store.path(job.key)) for seed, job in jobs.items() if store.has(job.key)}
+        kept = {seed: masks for seed, masks in each.items() if len(masks) > 1}
+        following = [*kept][1:] + [*kept][:1]
+        if len(kept) < 2:
+            return {}
+        return {
+            seed: {"again": against_another_seed(masks, kept[other])}
+            for (seed, masks), other in zip(kept.items(), following, strict=True)
+        }
 
     def _cost(self, row: Row, strategy: Chosen) -> Cost:
         """What the measure's similarities and its groups' models took; scoring transfer is not in it."""
@@ -239,6 +256,7 @@ class RecordMaker:
             trainings=sum(store.has(key) for key in jobs),
             seconds=float(round(sum(sorted(cost["seconds"] for cost in costs)), 3)),
             peak_memory_mb=float(round(max((cost["peak_memory_mb"] for cost in costs), default=0.0), 1)),
+            micro_batch=min((cost["micro_batch"] for cost in costs if cost.get("micro_batch")), default=None),
         )
 
 

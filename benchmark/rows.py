@@ -107,7 +107,7 @@ def _row(spec: str, asked: bool, above: tuple[str, ...] = ()) -> Row:
         return row_of(measure, name, params, asked, above)
     except UserError:
         raise
-    except Exception as error:  # a plugin's code
+    except (Exception, SystemExit) as error:  # a plugin's code
         raise UserError(f"{spec}: {_line(error)}") from error
 
 
@@ -144,7 +144,7 @@ def _check(row: Row, setup: Setup) -> None:
             raise Skipped(f"needs the package {package}, which is not installed (pip install {package})") from None
     try:
         reason = row.measure.skip(setup.spec, setup.languages)
-    except Exception as error:  # a plugin's code
+    except (Exception, SystemExit) as error:  # a plugin's code
         raise UserError(_line(error)) from error
     if reason:
         raise Skipped(_line(reason))
@@ -163,7 +163,7 @@ def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> Simil
         except UserError as error:
             row.fail(error)
             raise UserError(str(row.error)) from error
-        except Exception as error:  # a plugin's code
+        except (Exception, SystemExit) as error:  # a plugin's code
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             row.fail(UserError(f"{kind}{_line(error)}"))
             raise UserError(str(row.error)) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,11 +10,12 @@ from pathlib import Path
 
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
-from benchmark.executors import Executor, InProcess, Pool
+from benchmark.executors import Executor, InProcess, Pool, side_by_side
 from benchmark.groups import Draws, asked_groups, draw, every_group, group, recover
 from benchmark.jobs import TrainJob
+from benchmark.memory import estimate
 from benchmark.plan import Stage, plan, stage_one, stage_two
-from benchmark.prepare import cores, materialise, prepare
+from benchmark.prepare import materialise, prepare
 from benchmark.progress import Progress, clock, say, shown
 from benchmark.readings import TracePlan
 from benchmark.results import RecordMaker
@@ -124,8 +125,7 @@ def similarities(config: RunConfig, targets: Sequence[Language], result: RunResu
 def _measured(measures: list[Row], setup: Setup) -> list[TrainJob]:
     """The trainings that measures read, scored on nothing; those of transfer only if one looks at it."""
     readings = frozenset().union(*(row.readings for row in measures))
-    ours = [one for one in readings if "model" not in dict(one.params)]  # another encoder is not trained
-    jobs = [replace(job, evaluate=()) for of in setup.seeds for job in setup.read_jobs(of, ours)]
+    jobs = [replace(job, evaluate=()) for of in setup.seeds for job in setup.read_jobs(of, readings)]
     if any(row.transfer and row.error is None for row in measures):
         jobs += [setup.each(of, code) for of in setup.seeds for code in setup.sources]
     return jobs
@@ -175,17 +175,14 @@ def _tell(measures: list[Row], result: RunResult, before: list[Row]) -> None:
 
 
 def _writable(output: Path) -> None:
-    made = [folder for folder in (output, *output.parents) if not folder.exists()]
+    """See that the folder can be made, or written where it is there; nothing is left of that, even if killed."""
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / f".write-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
+        there = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UserError(f"--output takes a folder that can be written, found {output}: {reason}") from error
-    for folder in made:  # made again when there is something to put there
-        folder.rmdir()
 
 
 def _ask(measures: list[Row], setup: Setup, systems: Systems, result: RunResult, trained: bool) -> None:
@@ -219,7 +216,10 @@ def _train(name: str, stage: Stage, setup: Setup, result: RunResult) -> None:
         return
     for job in stage.todo:
         setup.store.unreport(job.key)  # what a killed run left behind
-    workers = setup.config.jobs or (cores() if setup.device == "cpu" else 1)
+    workers = side_by_side(setup.config.jobs, setup.device)
+    warning = estimate(setup, stage.todo, workers).warning
+    if warning:
+        say(warning)
     executor: Executor = Pool(workers) if workers > 1 else InProcess()
     progress = Progress(name, stage.todo, {job.key: work(job, setup) for job in stage.todo}, setup.store)
     with shown(progress):
@@ -240,9 +240,10 @@ def _train(name: str, stage: Stage, setup: Setup, result: RunResult) -> None:
 
 
 def work(job: TrainJob, setup: Setup) -> float:
-    """Relative work of a job, in examples trained on: scoring one costs about a third."""
+    """Relative work of a job, in examples that ``plain`` trains on: scoring one costs about a third."""
     of = next(of for of in setup.seeds if of.seed == job.seed)
-    trained = job.hyper.epochs * sum(len(of.train[code]) for code in job.languages)
+    cost = next((one.cost for one in setup.strategies if one.name == job.strategy), 1.0)
+    trained = cost * job.hyper.epochs * sum(len(of.train[code]) for code in job.languages)
     traces = (plan for plan in job.readings if isinstance(plan, TracePlan))
     probed = sum(2 * plan.probes * plan.half_batch * len(plan.pools) for plan in traces)
     scored = sum(len((setup.dev if one.split == "dev" else setup.test)[one.language]) for one in job.evaluate)

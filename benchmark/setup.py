@@ -146,8 +146,9 @@ class Setup:
         return (self.again if repeated(reading) else self.each)(of, code, [reading])
 
     def read_jobs(self, of: SeedData, readings: Collection[Reading]) -> list[TrainJob]:
-        """The jobs that some readings need, with them."""
-        jobs = [self.joint(of, readings)] if any(one.of != "each" for one in readings) else []
+        """The jobs that some readings need, with them. A reading of another encoder needs none."""
+        joint = self.joint(of, readings)
+        jobs = [joint] if joint.readings else []
         each = [one for one in readings if one.of == "each"]
         if any(not repeated(one) for one in each):
             jobs += [self.each(of, code, readings) for code in self.sources]

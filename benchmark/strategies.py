@@ -19,23 +19,32 @@ if TYPE_CHECKING:
 class Chosen:
     """A strategy of a run. ``name``: with its parameters that are not the default, sorted.
 
-    ``masks``: the reading of each language's own training that it starts from.
+    ``masks``: the reading of each language's own training that it starts from. ``cost``: work of a step of it,
+    in steps of ``plain``.
     """
 
     name: str
     masks: Reading | None = None
+    cost: float = 1.0
 
 
 PLAIN = Chosen("plain")
 
 
 def chosen(specs: Iterable[str]) -> tuple[Chosen, ...]:
-    """The strategies that are named, each once; ``plain``, which the others are compared with, always first.
+    """The strategies that are named; ``plain``, which the others are compared with, always first.
 
     Raises:
-        UserError: an unknown name or parameter, or a value that is not allowed.
+        UserError: an unknown name or parameter, a value that is not allowed, or the same strategy twice.
     """
-    return tuple(dict.fromkeys([PLAIN, *map(_chosen, specs)]))
+    found: dict[Chosen, str] = {}
+    for spec in specs:
+        one = _chosen(spec)
+        if one in found:
+            both = f"{spec} twice" if found[one] == spec else f"{found[one]} and {spec}, which are the same"
+            raise UserError(f"--strategy takes different strategies, found {both}")
+        found[one] = spec
+    return tuple(dict.fromkeys([PLAIN, *found]))
 
 
 def check(strategies: Iterable[Chosen], config: Mapping[str, Any]) -> None:
@@ -45,6 +54,8 @@ def check(strategies: Iterable[Chosen], config: Mapping[str, Any]) -> None:
         UserError: it lacks what a strategy is about.
     """
     for one in strategies:
+        if one == PLAIN:  # whose module imports torch
+            continue
         strategy, _ = _created(one.name)
         if reason := strategy.skip(config) or (gated(config) if one.masks else None):
             raise UserError(f"{one.name}: {reason}")
@@ -56,7 +67,7 @@ def _chosen(spec: str) -> Chosen:
         needs = strategy.needs()
     except Exception as error:  # a parameter's value, or a plugin's code
         raise UserError(f"{name}: {_line(error)}") from error
-    return Chosen(name, _masks(name, needs))
+    return Chosen(name, started_from(name, needs), float(strategy.cost))
 
 
 def _created(spec: str) -> tuple[Strategy, str]:
@@ -75,7 +86,12 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _masks(name: str, needs: Iterable[Reading]) -> Reading | None:
+def started_from(name: str, needs: Iterable[Reading]) -> Reading | None:
+    """The one reading that a strategy may start from, if it does.
+
+    Raises:
+        UserError: it needs another, or several.
+    """
     wanted = sorted(needs, key=repr)
     if len(wanted) > 1 or any((one.of, one.kind) != ("each", "masks") for one in wanted):
         found = ", ".join(f"{one.kind} of {one.of}" for one in wanted)

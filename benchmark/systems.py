@@ -194,9 +194,16 @@ class Systems:
         """The official score by language, mean over seeds, and the mean over languages."""
         if system is None:
             return None
-        values = self.by_seed(system).mean(axis=0)
+        by_seed = self.by_seed(system)
+        values = by_seed.mean(axis=0)
         per_language = {code: float(value) for code, value in zip(self.setup.sources, values, strict=True)}
         official = self.setup.spec.metric
         other = self.setup.spec.transfer_metric
         macro = None if official == other else float(self.by_seed(system, other).mean())
-        return Score(metric=official, mean=float(values.mean()), per_language=per_language, macro_f1=macro)
+        return Score(
+            metric=official,
+            mean=float(values.mean()),
+            per_language=per_language,
+            macro_f1=macro,
+            by_seed=dict(zip(self.setup.sources, by_seed.T.tolist(), strict=True)),
+        )

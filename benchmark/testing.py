@@ -1,8 +1,15 @@
-"""For the tests of a measure's authors."""
+"""For the tests of those who add a measure or a strategy."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from measures import Measure
+
+if TYPE_CHECKING:
+    from benchmark.findings import Finding
+    from benchmark.training.strategy import Strategy
 
 
 def check_measure(measure: Measure | type[Measure]) -> None:
@@ -24,7 +31,22 @@ def check_measure(measure: Measure | type[Measure]) -> None:
     """
     from benchmark.check import check
 
-    failed = [f"{one.name}: {one.said}" for one in check(measure) if one.passed is False]
+    _raise("measure", measure, check(measure))
+
+
+def check_strategy(strategy: Strategy | type[Strategy]) -> None:
+    """The same for a training strategy, tried in trainings of a few steps.
+
+    Raises:
+        AssertionError: lists in words everything that failed.
+    """
+    from benchmark.check_strategy import check_strategy as check
+
+    _raise("strategy", strategy, check(strategy))
+
+
+def _raise(what: str, checked: object, findings: Iterable[Finding]) -> None:
+    failed = [f"{one.name}: {one.said}" for one in findings if one.passed is False]
     if failed:
-        cls = measure if isinstance(measure, type) else type(measure)
-        raise AssertionError("\n".join([f"{cls.__name__} does not keep what a measure must:", *failed]))
+        cls = checked if isinstance(checked, type) else type(checked)
+        raise AssertionError("\n".join([f"{cls.__name__} does not keep what a {what} must:", *failed]))

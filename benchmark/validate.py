@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,7 @@ def validate(
     from benchmark.registry import create, entries, is_folder
 
     if is_folder(task):
-        folder = Path(task).expanduser()
+        folder = Path(os.path.expanduser(task))
         if not folder.is_dir():
             raise UserError(f"validate takes a folder with task.yaml, found none at {task}")
         report = check_folder(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leaderboard.across import Across, across
-from leaderboard.files import replace_if_changed
+from leaderboard.files import alone, replace_if_changed, sweep
 from leaderboard.formats import csv_text, json_text, markdown, markdown_across, plain, plain_across
 from leaderboard.latex import latex, latex_across
 from leaderboard.merge import merge
@@ -69,9 +69,11 @@ def rebuild(folder: Path, others: Sequence[Path] = ()) -> Board:
     The same records give the same bytes, and unchanged files are left alone. Files that are no
     records are skipped with a warning. NoRecordsError if nothing is left.
     """
-    board = collect(folder, others)
-    for path, text in board.files(folder):
-        replace_if_changed(path, text)
+    with alone(folder):  # else tables of fewer records could be written last
+        board = collect(folder, others)
+        for path, text in board.files(folder):
+            replace_if_changed(path, text)
+    sweep(folder)
     return board
 
 

@@ -15,6 +15,7 @@ from leaderboard.strategy_cells import strategy_parts
 from leaderboard.tables import Table
 
 Marks = tuple[str, str]  # round a bold cell
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def plain(table: Table) -> str:
@@ -73,7 +74,7 @@ def csv_text(tables: Iterable[Table], across: Iterable[Across] = ()) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in _rows(tables, across):
-        writer.writerow({column: _flat(row[column]) for column in COLUMNS})
+        writer.writerow({column: _no_formula(_flat(row[column])) for column in COLUMNS})
     return out.getvalue()
 
 
@@ -96,6 +97,11 @@ def _flat(cell: object) -> object:
     return cell
 
 
+def _no_formula(cell: object) -> object:
+    """Names come from outside, and a spreadsheet runs text that begins so."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
 def tabulated(part: Part, style: str, clean: Callable[[str], str], bold: Marks) -> str:
     """The part in a style of tabulate's, cells made harmless by ``clean`` before bold ones are marked."""
     from tabulate import tabulate
@@ -115,4 +121,5 @@ def one_line(text: str) -> str:
 
 def _escaped(text: str) -> str:
     text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+    text = text.replace("\\", "&#92;").replace("](", "]&#40;")  # no links, and no pictures from elsewhere
     return text.replace("`", "&#96;").replace("*", "&#42;")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leaderboard.names import metric
 from leaderboard.picture import COLUMN, ROW, Picture, axes, sheet, span
-from leaderboard.ranking import Matrix, cells, per_target_spearman
+from leaderboard.ranking import Matrix, Vector, cells, per_target_spearman
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _MARGIN = 0.42  # for the codes of the languages
 _ABREAST = 32  # from here on, side by side over a page instead of one below the other in a column
 _MISSING = "0.82"
+_APART, _STRIP = 0.05, 0.16  # inches between a matrix and the column beside it, and its width at most
 
 
 def heatmaps(drawn: Picture) -> Figure:
@@ -50,38 +53,72 @@ def views(drawn: Picture) -> Figure:
 
     Above each: its centred per-target rank correlation with transfer.
     """
-    n = len(drawn.codes)
-    panels = {"all": drawn.similarity} | drawn.views
-    across = min(4, len(panels)) if n <= 12 else min(3, len(panels))
+    panels = []
+    for title, view in ({"all": drawn.similarity} | drawn.views).items():
+        rho = per_target_spearman(view, drawn.transfer, centred=True)
+        panels.append(Panel(title if rho is None else f"{title}  (ρ {rho:z.2f})", view))
+    return grid(drawn.codes, panels, f"{drawn.title}: similarity by part; ρ: per target, centred, with transfer")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """``beside``: a value for each language, which gets a column of its own at the right."""
+
+    title: str
+    matrix: Matrix
+    beside: Vector | None = None
+
+
+def grid(codes: tuple[str, ...], panels: Sequence[Panel], heading: str, across: int | None = None) -> Figure:
+    """Matrices of the same languages on one scale, ``across`` of them in a row."""
+    n = len(codes)
+    across = across or (min(4, len(panels)) if n <= 12 else min(3, len(panels)))
     down = -(-len(panels) // across)
     labelled = max(1.55 if across > 3 else 1.9, n * ROW * 0.85)
-    wide, high = labelled + 0.12, labelled + 0.3
+    strip = min(_STRIP, labelled / n) if any(panel.beside is not None for panel in panels) else 0.0
+    whole = labelled + (strip + _APART if strip else 0.0)
+    lines = max(panel.title.count("\n") for panel in panels)
+    wide, high = whole + 0.12, labelled + 0.3 + 0.12 * lines
     figure = sheet(across * wide + 1.0, down * high + 0.6)
-    limits = [span(view) for view in panels.values()]
-    low, top = min(one for one, _ in limits), max(one for _, one in limits)
+    low, top = _limits(panels)
     everything = np.full((n, n), np.nan)
-    for place, (title, view) in enumerate(panels.items()):
+    for place, panel in enumerate(panels):
         row, column = divmod(place, across)
-        ax = axes(figure, _MARGIN + column * wide, _MARGIN + (down - 1 - row) * high, labelled, labelled)
-        mesh = _mesh(ax, view, low, top)
-        _codes(ax, drawn.codes, labelled)
+        ax = axes(figure, _MARGIN + column * wide, _MARGIN + (down - 1 - row) * high, whole, labelled)
+        mesh = _mesh(ax, panel.matrix, low, top)
+        _codes(ax, codes, labelled)
+        if strip:
+            inch = n / labelled
+            ax.fill_betweenx([0, n], n, n + _APART * inch, color="white", lw=0)
+            shown = np.full(n, np.nan) if panel.beside is None else panel.beside
+            edges = [n + _APART * inch, n + (_APART + strip) * inch]
+            values = np.ma.masked_invalid(shown[:, None])
+            ax.pcolormesh(edges, np.arange(n + 1), values, vmin=low, vmax=top, cmap="viridis", linewidth=0)
+            ax.set_xlim(0, whole * inch)
         if column:
             ax.set_yticklabels([])
         if place + across < len(panels):
             ax.set_xticklabels([])
-        rho = per_target_spearman(view, drawn.transfer, centred=True)
-        ax.set_title(title if rho is None else f"{title}  (ρ {rho:z.2f})", loc="left", pad=3)
-        everything = np.fmax(everything, np.where(cells(view), view, np.nan))
+        ax.set_title(panel.title, loc="left", pad=3)
+        everything = np.fmax(everything, np.where(cells(panel.matrix), panel.matrix, np.nan))
     beside = (_MARGIN + across * wide, _MARGIN + (down - 1) * high, 0.09, labelled)
     _scale(figure, mesh, everything, beside)
-    figure.text(
-        0.02,
-        1.0,
-        f"{drawn.title}: similarity by part; ρ: per target, centred, with transfer",
-        va="top",
-        fontsize=7,
-    )
+    figure.text(0.02, 1.0, heading, va="top", fontsize=7)
     return figure
+
+
+def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
+    """Of one scale for all; a matrix that is constant only has to be on it."""
+    limits = []
+    for panel in panels:
+        known = panel.matrix[cells(panel.matrix)]
+        beside = np.array([]) if panel.beside is None else panel.beside[np.isfinite(panel.beside)]
+        limits += [
+            (one.min(), one.max()) for one in (beside, known) if len(one) and (one is beside or not np.ptp(one))
+        ]
+        limits += [span(panel.matrix)] if len(known) and np.ptp(known) else []
+    low, top = min((one for one, _ in limits), default=0.0), max((one for _, one in limits), default=1.0)
+    return (float(low), float(top)) if top > low else (float(low) - 0.5, float(top) + 0.5)
 
 
 def _mesh(ax: Axes, matrix: Matrix, low: float, high: float) -> Any:

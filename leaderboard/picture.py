@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leaderboard.clustering import Clustering, clustered
 from leaderboard.names import name
-from leaderboard.ranking import Matrix, cells, square
+from leaderboard.ranking import Matrix, Vector, cells, square
 from leaderboard.records import Record
 
 if TYPE_CHECKING:
@@ -28,9 +29,15 @@ ROW = 0.105  # the least height of a row of text that is still read
 # Okabe and Ito's colours without yellow, which is lost on white; shapes tell apart what shares a colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 SHAPES = "osD^vPX"
+_BELOW = ("embeddings", "positions")  # blocks below the layers
 _PHASES = ("first third", "middle third", "last third")
 GREY = "0.55"
 LINE = 0.6
+_NAME_SIZE = 5.0
+_COVERED = 3  # points that a name may hide
+# Where a name may stand, from its point: beside, above and below, at the corners; first near, then further away.
+_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+_GAPS = (3.0, 9.0)
 
 _STYLE: Mapping[str, Any] = {
     "axes.linewidth": LINE,
@@ -110,19 +117,19 @@ def picture(record: Record) -> Picture:
         square(np.array(record.transfer.test, dtype=np.float64))[again],
         {
             one_line(key): square(np.array(views[key], dtype=np.float64))[again]
-            for key in sorted(views, key=_by_depth)
+            for key in sorted(views, key=by_depth)
         },
         Clustering(tuple(range(len(order))), tuple(place[i] for i in clustering.leaves), clustering.tree),
         {one_line(code): number for code, number in (group | (record.served or {})).items()},
     )
 
 
-def _by_depth(view: str) -> tuple[int, int, str]:
+def by_depth(view: str) -> tuple[int, int, str]:
     """Blocks from the embeddings up, then the phases of the training from first to last."""
     if view in _PHASES:
         return 3, _PHASES.index(view), view
     layer = re.fullmatch(r"layer\.(\d+)", view)
-    return (1, int(layer[1]), view) if layer else (0 if view == "embeddings" else 2, 0, view)
+    return (1, int(layer[1]), view) if layer else (0 if view in _BELOW else 2, 0, view)
 
 
 def one_line(text: str) -> str:
@@ -159,6 +166,43 @@ def span(values: Matrix) -> tuple[float, float]:
     if high - low <= 1e-9 * max(abs(low), abs(high), 1e-300):
         return float(low) - 0.5, float(high) + 0.5
     return float(low), float(high)
+
+
+def named_points(ax: Axes, x: Vector, y: Vector, labels: list[tuple[int, str]]) -> None:
+    """Write names near their points, where they cover no other name and the fewest points; those without room
+    are left out."""
+    ax.autoscale_view()  # else done when the figure is drawn, which is too late
+    points = ax.transData.transform(np.column_stack([x, y])) * 72 / ax.figure.get_dpi()
+    corners = ax.transAxes.transform([(0, 0), (1, 1)]) * 72 / ax.figure.get_dpi()
+    taken: list[Vector] = []
+    for place, text in labels:
+        extent = np.array([0.6 * _NAME_SIZE * len(text), 1.1 * _NAME_SIZE])
+        best: tuple[int, Vector] | None = None
+        for gap, towards in product(_GAPS, _SIDES):
+            low = points[place] + np.array(towards) * (extent / 2 + gap) - extent / 2
+            box = np.concatenate([low, low + extent])
+            if (low < corners[0]).any() or (box[2:] > corners[1] + [4, 0]).any():
+                continue
+            if any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken):
+                continue
+            covered = int(((points > box[:2] - 1) & (points < box[2:] + 1)).all(axis=1).sum())
+            if covered <= _COVERED and (best is None or covered < best[0]):
+                best = covered, box
+        if best is None:
+            continue
+        taken.append(best[1])
+        centre = (best[1][:2] + best[1][2:]) / 2 - points[place]
+        ax.annotate(
+            text,
+            (x[place], y[place]),
+            tuple(centre),
+            textcoords="offset points",
+            fontsize=_NAME_SIZE,
+            ha="center",
+            va="center",
+            arrowprops={"arrowstyle": "-", "lw": 0.35, "color": "0.3", "shrinkA": 0, "shrinkB": 1},
+            bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none", "alpha": 0.75},
+        )
 
 
 @contextmanager

@@ -7,11 +7,12 @@ readers can tell apart, all of one record in the same order of languages.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice, product
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leaderboard import training_plots
 from leaderboard.heatmaps import heatmaps, views
 from leaderboard.names import metric
 from leaderboard.picture import (
@@ -22,6 +23,7 @@ from leaderboard.picture import (
     Picture,
     axes,
     colour,
+    named_points,
     one_line,
     picture,
     rendered,
@@ -30,23 +32,26 @@ from leaderboard.picture import (
     styled,
 )
 from leaderboard.ranking import Vector, cells, midranks
-from leaderboard.records import Interval, Record, Score
+from leaderboard.records import JOINT, Interval, Record, Score
+from leaderboard.training_plots import Trainings
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "pdf", "png")
 _NAMED = 12  # pairs of languages named in a scatter
-_NAME_SIZE = 5.0
-_COVERED = 3  # points that a name may hide
-# Where a name may stand, from its point: beside, above and below, at the corners; first near, then further away.
-_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
-_GAPS = (3.0, 9.0)
 
 
-def absent(record: Record, figure: str) -> str | None:
-    """Why a record has no such figure, in words; None if it can be drawn."""
+def figures(record: Record) -> list[str]:
+    """Those that there may be: models of all languages have their own."""
+    return ["gains", *training_plots.FIGURES] if record.measure == JOINT else list(FIGURES)
+
+
+def absent(record: Record, figure: str, of: Trainings | None = None) -> str | None:
+    """Why a record has no such figure, in words; None if it can be drawn. ``of``: with others, where it is of a
+    model of all languages."""
+    if figure in training_plots.FIGURES:
+        return training_plots.absent(of, figure)
     if record.skipped:
         return f"the measure was skipped: {record.skipped}"
     similar = cells(np.array(record.similarity.matrix, dtype=np.float64))
@@ -62,15 +67,17 @@ def absent(record: Record, figure: str) -> str | None:
     return None
 
 
-def draw(record: Record, figure: str, form: str) -> bytes:
-    """The figure, one of :data:`FIGURES`, as ``svg``, ``pdf`` or ``png``.
+def draw(record: Record, figure: str, form: str, of: Trainings | None = None) -> bytes:
+    """The figure, one of :func:`figures`, as ``svg``, ``pdf`` or ``png``.
 
     ValueError where :func:`absent` has a reason.
     """
-    reason = absent(record, figure)
+    reason = absent(record, figure, of)
     if reason is not None:
         raise ValueError(f"{figure}: {reason}")
     with styled():
+        if of is not None and figure in training_plots.FIGURES:
+            return rendered(training_plots.FIGURES[figure](of), form)
         return rendered(FIGURES[figure](picture(record)), form)
 
 
@@ -109,7 +116,7 @@ def scatter(drawn: Picture) -> Figure:
     ax.set_title("\n".join(titles), loc="left", pad=14, fontsize=6.5)
     ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.99), ncols=2, handletextpad=0.1, borderpad=0)
     names = [f"{drawn.codes[s]}→{drawn.codes[t]}" for s, t in zip(source, target, strict=True)]
-    _name(ax, x, y, [(place, names[place]) for place in _notable(x, y)])
+    named_points(ax, x, y, [(place, names[place]) for place in _notable(x, y)])
     return figure
 
 
@@ -217,40 +224,3 @@ def _notable(x: Vector, y: Vector) -> list[int]:
     orders = [np.argsort(-values, kind="stable") for values in (y, x, off, -off)]
     turns = (int(place) for turn in zip(*orders, strict=True) for place in turn)
     return list(islice(dict.fromkeys(turns), _NAMED))
-
-
-def _name(ax: Axes, x: Vector, y: Vector, labels: list[tuple[int, str]]) -> None:
-    """Write names near their points, where they cover no other name and the fewest points; those without room
-    are left out."""
-    ax.autoscale_view()  # else done when the figure is drawn, which is too late
-    points = ax.transData.transform(np.column_stack([x, y])) * 72 / ax.figure.get_dpi()
-    corners = ax.transAxes.transform([(0, 0), (1, 1)]) * 72 / ax.figure.get_dpi()
-    taken: list[Vector] = []
-    for place, text in labels:
-        extent = np.array([0.6 * _NAME_SIZE * len(text), 1.1 * _NAME_SIZE])
-        best: tuple[int, Vector] | None = None
-        for gap, towards in product(_GAPS, _SIDES):
-            low = points[place] + np.array(towards) * (extent / 2 + gap) - extent / 2
-            box = np.concatenate([low, low + extent])
-            if (low < corners[0]).any() or (box[2:] > corners[1] + [4, 0]).any():
-                continue
-            if any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken):
-                continue
-            covered = int(((points > box[:2] - 1) & (points < box[2:] + 1)).all(axis=1).sum())
-            if covered <= _COVERED and (best is None or covered < best[0]):
-                best = covered, box
-        if best is None:
-            continue
-        taken.append(best[1])
-        centre = (best[1][:2] + best[1][2:]) / 2 - points[place]
-        ax.annotate(
-            text,
-            (x[place], y[place]),
-            tuple(centre),
-            textcoords="offset points",
-            fontsize=_NAME_SIZE,
-            ha="center",
-            va="center",
-            arrowprops={"arrowstyle": "-", "lw": 0.35, "color": "0.3", "shrinkA": 0, "shrinkB": 1},
-            bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none", "alpha": 0.75},
-        )

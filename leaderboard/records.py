@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from leaderboard.files import replace_text
+from leaderboard.files import alone, replace_text
+from leaderboard.parsing import Many, free, parsed
 
 Cell = float | None
-Rows = list[list[Cell]]  # [source][target], in the order of the record's languages
+Rows = Many[Many[Cell]]  # [source][target], in the order of the record's languages
 Interval = tuple[float, float] | None
+_LONGEST = 200  # characters of what was found, in a message
 PLAIN = "plain"  # the strategy that all others are compared with
 JOINT = "joint"  # stands for a measure where one model of all languages is trained; no measure may be called so
 
@@ -49,26 +51,29 @@ class Transfer(_Part):
     metric: str
     dev: Rows
     test: Rows
-    seeds: list[SeedTransfer]
+    seeds: Many[SeedTransfer]
 
 
 class Score(_Part):
-    """The official metric; ``macro_f1``, mean over languages, where that is another."""
+    """The official metric; ``macro_f1``, mean over languages, where that is another. ``by_seed``: what
+    ``per_language`` is the mean of, by code, in the order of the protocol's seeds."""
 
     metric: str
     mean: float
     per_language: dict[str, float]
     macro_f1: float | None = None
+    by_seed: dict[str, Many[float]] | None = None
 
 
 class RandomScore(_Part):
     """Random partitions of the same size profile; ``percentile`` is the share (0 to 1) of
-    them that the grouping beats, ties counted half."""
+    them that the grouping beats, ties counted half. ``by_seed``: their mean, as in ``Score``."""
 
     mean: float
     sd: float
     draws: int
     percentile: float
+    by_seed: Many[float] | None = None
 
 
 class Scores(_Part):
@@ -88,8 +93,8 @@ class ObjectiveGain(_Part):
 
     spearman: float
     draws: int
-    objectives: list[float]
-    scores: list[float]
+    objectives: Many[float]
+    scores: Many[float]
 
 
 class GainIntervals(_Part):
@@ -111,7 +116,7 @@ class Beyond(_Part):
 
     coefficient: float | None
     p: float | None
-    controls: list[str]
+    controls: Many[str]
     dropped: dict[str, str]
 
 
@@ -144,7 +149,7 @@ class Recovery(_Part):
 class Shot(_Part):
     """Official scores after fine-tuning on some examples of a language, by seed, and their mean."""
 
-    scores: list[float]
+    scores: Many[float]
     mean: float
 
 
@@ -156,9 +161,12 @@ class Data(_Part):
 
 
 class Cost(_Part):
+    """``micro_batch``: examples at a time, at least, where a device had no room for all of a step."""
+
     trainings: int
     seconds: float
     peak_memory_mb: float
+    micro_batch: int | None = None
 
 
 class Provenance(_Part):
@@ -178,8 +186,8 @@ class Record(_Part):
     measure_params: dict[str, str | int | float]
     access: str  # what information the measure sees: none, text, labels, transfer
     strategy: str
-    languages: list[str]
-    groups: list[list[str]] | None  # null with --no-groups
+    languages: Many[str]
+    groups: Many[Many[str]] | None  # null with --no-groups
     served: dict[str, int] | None = None  # of a cover: the group (place in groups) whose model serves a language
     objective: float | None
     objective_gain: ObjectiveGain | None = None  # null with fewer than 4 random partitions
@@ -235,22 +243,28 @@ def _content(record: Record, path: Path) -> str:
 def read(path: Path) -> Record:
     """The record at ``path``. RecordError for anything that is not one of this schema version."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
-    except (OSError, ValueError, RecursionError) as error:
+        data = parsed(path)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RecordError(f"{path}: not readable as JSON: {_line(reason)}") from error
     if not isinstance(data, dict) or "schema_version" not in data:
         raise RecordError(f"{path}: not a record: expected an object with schema_version")
     if data["schema_version"] != 1:
-        found = _line(json.dumps(data["schema_version"]))[:40]
+        found = _line(data["schema_version"])
         raise RecordError(f"{path}: schema_version: expected 1, found {found}")
     try:
+        for name, value in data.items():
+            shown = value.get("metric") if name == "transfer" and isinstance(value, dict) else value
+            if name not in ("similarity", "provenance"):  # numbers, and what no table says
+                free(name, shown)
         record = Record.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise RecordError(f"{path}: {_line(where)}: {_line(first['msg'])}{more}") from error
+    except ValueError as error:
+        raise RecordError(f"{path}: {_line(error)}") from error
     problem = next(_problems(record), None)
     if problem is not None:
         raise RecordError(f"{path}: {problem}")
@@ -262,24 +276,31 @@ def write_if_changed(record: Record, path: Path) -> bool:
     knowledge: of the same protocol, null where the record on disk has a value, otherwise equal
     (cost aside, which is lower when less was done). Whether it was written.
     """
-    after = json.loads(_content(record, path))
+    content = _content(record, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path.parent):  # who reads what is there and replaces it must not be overtaken
+        if not _changes(record, json.loads(content), path):
+            return False
+        replace_text(path, content)
+    return True
+
+
+def _changes(record: Record, after: dict[str, Any], path: Path) -> bool:
     try:
         before = json.loads(_content(read(path), path))
     except RecordError:
-        before = None  # missing, or of no use to anybody
-    if before is not None and before["protocol_id"] == record.protocol_id:
-        if record.skipped and not before.get("skipped"):
-            return False  # a package that is missing today takes nothing away
-        for known in (before, after):
-            del known["provenance"]
-        if before == after:
-            return False
-        for known in (before, after):
-            del known["cost"]
-        if before != after and _adds_nothing(before, after):
-            return False
-    write(record, path)
-    return True
+        return True  # missing, or of no use to anybody
+    if before["protocol_id"] != record.protocol_id:
+        return True
+    if record.skipped and not before.get("skipped"):
+        return False  # a package that is missing today takes nothing away
+    for known in (before, after):
+        del known["provenance"]
+    if before == after:
+        return False
+    for known in (before, after):
+        del known["cost"]
+    return before == after or not _adds_nothing(before, after)
 
 
 def _adds_nothing(old: Any, new: Any) -> bool:
@@ -357,18 +378,10 @@ def _block(brackets: str, lines: list[str], depth: int) -> str:
     return f"{brackets[0]}\n{inner}{body}\n{'  ' * depth}{brackets[1]}"
 
 
-def _refuse(constant: str) -> float:
-    raise ValueError(f"numbers: expected finite ones, found {constant}")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if abs(value) != float("inf") else _refuse(text)
-
-
 def _line(text: object) -> str:
-    """On one line, without control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    """On one line, not too long, without control characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)[: 2 * _LONGEST]).split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
 def _safe(name: str) -> str:

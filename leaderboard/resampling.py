@@ -16,6 +16,7 @@ from leaderboard.ranking import (
     deviations,
     matrix_spearman,
     midranks,
+    pearson,
     per_target_spearman,
     prepared,
     weighted_per_target,
@@ -95,9 +96,11 @@ def permuted_statistics(S: Matrix, T: Matrix, orders: Permutations, statistic: S
     expected = ~np.eye(n, dtype=bool)
     expected[~known.any(axis=1)] = False
     complete = np.array_equal(known, expected)
-    if statistic == "spearman" and not (complete and np.isfinite(S[expected]).all()):
+    if statistic == "spearman" and not complete:
         # which cells are compared changes with p, and all ranks with it
         return np.array([matrix_spearman(S[np.ix_(p, p)], T) or 0.0 for p in orders])
+    if statistic == "spearman" and not np.isfinite(S[known]).all():
+        return _spearman_without(S, T, known, orders)
     truth = _standard_ranks(T, known, statistic)
     if statistic == "per-target":
         truth /= max(1, int(truth.any(axis=0).sum()))  # the mean over the targets that are kept
@@ -109,6 +112,26 @@ def permuted_statistics(S: Matrix, T: Matrix, orders: Permutations, statistic: S
         index = (p[:, :, None] * n + p[:, None, :]).reshape(len(p), -1)
         parts.append(flat[index] @ weights)
     return np.concatenate(parts)
+
+
+def _spearman_without(S: Matrix, T: Matrix, known: NDArray[np.bool_], orders: Permutations) -> Vector:
+    """The matrix Spearman where only S has gaps. Its ranks move with its cells; T's, among the cells that a
+    permutation leaves, are counted along one sorting of T."""
+    there = known & np.isfinite(S)
+    ranks = np.full_like(S, np.nan)
+    ranks[there] = midranks(S[there])
+    truth = T[known]
+    ascending = np.argsort(truth, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(truth[ascending]) > 0]))  # of equal values
+    tied = np.empty(len(truth), dtype=np.int64)
+    tied[ascending] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(truth))))
+    found = np.zeros(len(orders))
+    for place, p in enumerate(orders):
+        x = ranks[np.ix_(p, p)][known]
+        here = np.isfinite(x)
+        counts = np.add.reduceat(here[ascending], starts, dtype=np.int64)
+        found[place] = pearson(x[here], (np.cumsum(counts) - (counts - 1) / 2)[tied[here]]) or 0.0
+    return found
 
 
 def _ranked_anew(S: Matrix, truth: Matrix, known: NDArray[np.bool_], orders: Permutations) -> Vector:

@@ -15,7 +15,7 @@ from tasks.languages import Language, language
 from tasks.published import FolderCorpus, PublishedCorpus, index_folder, open_published
 from tasks.rows import Rows
 from tasks.text_file import TextFile
-from tasks.tsv import parse_tsv
+from tasks.tsv import parse_tsv, shown
 
 NAME = "afrisenti"
 LABELS = ("positive", "neutral", "negative")  # the hub's class indices, in this order
@@ -141,9 +141,11 @@ class _Hub(PublishedCorpus):
     def _example(row: dict[str, Any], where: str) -> Example:
         text, label = row["tweet"], row["label"]
         if not isinstance(text, str) or not text.strip():
-            raise DataError(f"{where}: a text is needed; found {text!r}")
+            raise DataError(f"{where}: a text is needed; found {shown(text)}")
         if isinstance(label, str) and label in LABELS:
             return Example(text, LABELS.index(label))
         if isinstance(label, int) and 0 <= label < len(LABELS):
             return Example(text, label)
-        raise DataError(f"{where}: unknown label; allowed: {', '.join(LABELS)}, or their index; found {label!r}")
+        raise DataError(
+            f"{where}: unknown label; allowed: {', '.join(LABELS)}, or their index; found {shown(label)}"
+        )

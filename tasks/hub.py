@@ -16,7 +16,7 @@ from typing import Any
 
 from tasks.base import DataError, Example
 from tasks.parquet import ParquetRows as ParquetRows
-from tasks.parquet import opened
+from tasks.parquet import every_row, opened
 from tasks.sources import PATIENCE, TIMEOUT, one_line, within, write
 
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -38,8 +38,7 @@ class HubRepository:
         """
         where = f"{file} of {self._at()}"
         with opened(self._download(file), columns, where) as parquet:
-            rows: list[dict[str, Any]] = parquet.read(columns=list(columns)).to_pylist()
-        return rows
+            return [row for _, row in every_row(parquet, list(columns))]
 
     def parquet(
         self,
@@ -154,9 +153,9 @@ def _endpoint() -> str:
 
 def _cache() -> Path:
     if folder := os.environ.get("HF_HUB_CACHE"):
-        return Path(folder).expanduser()
+        return Path(os.path.expanduser(folder))
     if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
+        return Path(os.path.expanduser(home)) / "hub"
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from abc import abstractmethod
 from array import array
 from collections.abc import Iterator, Sequence
@@ -19,13 +20,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tasks.base import DataError, Example
 from tasks.rows import Rows
-from tasks.sources import one_line, write
+from tasks.sources import one_line, opened, write
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_VERSION = 1  # of what is kept
+_VERSION = 2  # of what is kept
+_SUM = hashlib.sha256().digest_size  # a checksum follows what is kept
 
 
 class IndexedFile(Rows):
@@ -116,10 +118,8 @@ class IndexedFile(Rows):
     @contextmanager
     def _opened(self, buffering: int = -1) -> Iterator[BinaryIO]:
         try:
-            with open(self.path, "rb", buffering) as file:
+            with opened(self.path, buffering) as file:
                 yield file
-        except FileNotFoundError:
-            raise DataError(f"no data file {self.path}; a file of this name is needed; found none") from None
         except OSError as error:
             raise DataError(
                 f"cannot read {self.path}; a readable file is needed; found: {one_line(error)}"
@@ -140,9 +140,15 @@ class IndexedFile(Rows):
         import numpy as np
 
         try:
-            with open(kept, "rb") as file:
-                found: Any = np.lib.format.read_array(file, allow_pickle=False)
-        except Exception:  # a damaged file can fail in any way; the next pass replaces it
+            content = kept.read_bytes()
+        except OSError:  # the next pass makes it
+            return None
+        try:
+            if hashlib.sha256(content[:-_SUM]).digest() != content[-_SUM:]:
+                raise ValueError("checksum")
+            found: Any = np.lib.format.read_array(BytesIO(content[:-_SUM]), allow_pickle=False)
+        except Exception:  # a damaged file can fail in any way
+            print(f"cache: the index of {self.where} is corrupt; it is dropped and made again", file=sys.stderr)
             return None
         if found.dtype != np.int64 or found.ndim != 2 or len(found) != 2:
             return None
@@ -162,4 +168,4 @@ def _keep(path: Path, found: NDArray[np.int64]) -> None:
     content = BytesIO()
     np.lib.format.write_array(content, found, allow_pickle=False)
     with suppress(DataError):  # a folder that cannot be written to costs time, nothing else
-        write(path, content.getvalue())
+        write(path, content.getvalue() + hashlib.sha256(content.getvalue()).digest())

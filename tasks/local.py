@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from tasks.local_files import opened
 from tasks.local_yaml import LARGEST
 from tasks.rows import Rows
 from tasks.sources import one_line
+from tasks.sources import opened as file_opened
 from tasks.tsv import shown
 
 _LISTED = 12
+_COMPARED = 1000
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class LocalTask(Task):
         Raises:
             DataError: the folder, or its ``task.yaml``, is not as it must be; one line.
         """
-        found = survey(Path(path).expanduser())
+        found = survey(Path(os.path.expanduser(path)))  # as it is where there is no such person
         if found.problems:
             raise Problems(found.problems)
         self.path = str(path)
@@ -131,7 +134,7 @@ def _read(root: Path) -> bytes:
     if not path.is_file():
         names = sorted(each.name for each in root.iterdir())
         raise DataError(f"{path}: a task needs this file; found {_listed(names) or 'an empty folder'}")
-    with open(path, "rb") as file:
+    with file_opened(path) as file:
         return file.read(LARGEST + 1)
 
 
@@ -222,14 +225,18 @@ class _Surveyor:
         return None
 
     def _unmatched(self, names: Sequence[str]) -> None:
-        for name, (_, line) in self._declared.languages.items():
-            if name not in names:
-                close = difflib.get_close_matches(name, names, n=1)
-                meant = f" (did you mean {close[0]!r}?)" if close else ""
-                self._problems.append(
-                    f"{self._root / FILE}, line {line}: languages: the name of a folder is needed; "
-                    f"found {shown(name)}{meant}; folders: {_listed(names) or 'none'}"
-                )
+        there = set(names)
+        wrong = [(name, line) for name, (_, line) in self._declared.languages.items() if name not in there]
+        for name, line in wrong[:_LISTED]:  # to look for what was meant takes time
+            close = difflib.get_close_matches(name, names[:_COMPARED], n=1)
+            meant = f" (did you mean {close[0]!r}?)" if close else ""
+            self._problems.append(
+                f"{self._root / FILE}, line {line}: languages: the name of a folder is needed; "
+                f"found {shown(name)}{meant}; folders: {_listed(names) or 'none'}"
+            )
+        if wrong[_LISTED:]:
+            more = len(wrong) - _LISTED
+            self._problems.append(f"{self._root / FILE}: languages: and {more} more without a folder")
 
 
 def _listed(names: Sequence[str]) -> str:

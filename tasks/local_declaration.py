@@ -138,7 +138,7 @@ class _Reader:
                 node, f"labels: a list of at least 2, as in [positive, negative], is needed; found {found}"
             )
             return ()
-        labels: list[str] = []
+        labels: dict[str, None] = {}  # in order
         for each in node.items:
             if (text := self._text(each, "labels")) is None:
                 continue
@@ -148,7 +148,7 @@ class _Reader:
                 )
             if text in labels:
                 self._wrong(each, f"labels: each may stand once; found {each} twice")
-            labels.append(text)
+            labels[text] = None
         return tuple(labels)
 
     def _pairs(self, key: str, example: str) -> dict[str, tuple[str, int]]:

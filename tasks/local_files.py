@@ -10,6 +10,7 @@ from typing import BinaryIO
 from tasks.base import DataError, Example, Split, tagged
 from tasks.local_declaration import Declaration
 from tasks.rows import Rows
+from tasks.sources import opened as file_opened
 from tasks.tagged_file import TaggedFile, repaired
 from tasks.text_file import TextFile
 from tasks.tsv import Columns, Table, lines
@@ -64,7 +65,7 @@ def every_line(declared: Declaration, path: Path, take: Take) -> int:
 def _every_row(declared: Declaration, path: Path, take: Take) -> None:
     columns = declared.columns
     wanted = Columns(columns["text"], declared.spec.labels, columns.get("pair"), columns["label"])
-    with open(path, "rb") as file:
+    with file_opened(path) as file:
         numbered = lines(file, str(path))
         table = Table(numbered, str(path), wanted)
         for number, _, line in numbered:

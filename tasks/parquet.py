@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BATCH = 1000  # rows in memory at a time
 _BUFFER = 2**20  # bytes read at a time: a row group of hundreds of megabytes is not held
+_MOST = 2**26  # rows of a file: a file of a few bytes can say that it has any number
+_LARGEST = 2**28  # bytes of the rows in memory at a time
 
 
 class ParquetRows(Rows):
@@ -93,12 +95,7 @@ class ParquetRows(Rows):
                     f"{where} has changed since it was opened; {size} rows are needed; "
                     f"found {file.metadata.num_rows}"
                 )
-            end = 0
-            for group in range(file.num_row_groups):
-                start, end = end, end + file.metadata.row_group(group).num_rows
-                inside = None if wanted is None else wanted[(wanted >= start) & (wanted < end)]
-                if inside is None or len(inside):
-                    yield from _of_group(file, group, self._columns, start, inside)
+            yield from every_row(file, self._columns, wanted)
 
     def _labels(self, path: Path, where: str, label: str | None) -> NDArray[np.int64]:
         import numpy as np
@@ -127,11 +124,25 @@ def opened(path: Path | str, columns: Sequence[str], where: str) -> Iterator[Any
             found = file.schema_arrow.names
             if not set(columns) <= set(found):
                 raise DataError(f"{where} lacks a column; needed: {', '.join(columns)}; found: {', '.join(found)}")
+            if file.metadata.num_rows > _MOST:
+                raise DataError(f"{where}: at most {_MOST} rows are allowed; found {file.metadata.num_rows}")
             yield file
     except DataError:
         raise
     except Exception as error:  # whatever the library raises, to the user it is an unreadable file
         raise DataError(f"cannot read {where}; a Parquet file is needed; found: {one_line(error)}") from error
+
+
+def every_row(
+    file: Any, columns: list[str], wanted: NDArray[np.int64] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbers and contents of the rows of an open file: of the wanted, in ascending order, or of all."""
+    end = 0
+    for group in range(file.num_row_groups):
+        start, end = end, end + file.metadata.row_group(group).num_rows
+        inside = None if wanted is None else wanted[(wanted >= start) & (wanted < end)]
+        if inside is None or len(inside):
+            yield from _of_group(file, group, columns, start, inside)
 
 
 def _whole(where: str, needed: int, found: int) -> None:
@@ -145,6 +156,8 @@ def _of_group(
     """Numbers and contents of one row group's rows, which begin at ``start``: the wanted, or all."""
     for batch in file.iter_batches(_BATCH, row_groups=[group], columns=columns):
         end = start + batch.num_rows
+        if batch.nbytes > _LARGEST:
+            raise ValueError(f"{batch.nbytes} bytes in {batch.num_rows} rows, which are none of text")
         if wanted is None:
             yield from enumerate(batch.to_pylist(), start)
         else:
@@ -174,4 +187,6 @@ def _class_indices(file: Any, label: str, where: str) -> NDArray[np.int64]:
             )
         found.append(values)
         row += len(values)
+        if row > file.metadata.num_rows:
+            break
     return np.concatenate(found)

@@ -11,8 +11,7 @@ from tasks.base import Access, Corpus, DataError, Example, Source, Split, Task
 from tasks.languages import Language, UnknownLanguage, find
 from tasks.phrasebook import sample
 from tasks.rows import Rows
-
-_LISTED = 25
+from tasks.tsv import listed
 
 
 class PublishedCorpus(Corpus):
@@ -152,12 +151,6 @@ def open_published(
 def index_folder(access: Access) -> Path | None:
     """Where it is kept at which place of a file its examples begin."""
     return None if access.cache is None else access.cache / "index"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a message, not too many."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
 
 
 def _language_folders(task: Task, root: Path) -> tuple[dict[Language, Path], list[str]]:

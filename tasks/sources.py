@@ -11,10 +11,11 @@ import json
 import os
 import queue
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from tasks.base import Access, DataError, Example, Split
 
@@ -56,6 +57,30 @@ def folder_file(root: Path, code: str, split: Split) -> Path:
     return root / code / f"{split}.tsv"
 
 
+def opened(path: Path, buffering: int = -1) -> BinaryIO:
+    """A file to read from; never a pipe or a device, which would keep a reader waiting or have no end.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read.
+    """
+    try:
+        file = open(path, "rb", buffering, opener=_at_once)  # noqa: SIM115 - closed by who asked
+        kind = os.fstat(file.fileno()).st_mode
+    except FileNotFoundError:
+        raise DataError(f"no data file {path}; a file of this name is needed; found none") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise DataError(f"cannot read {path}; a readable file is needed; found: {one_line(error)}") from error
+    if not stat.S_ISREG(kind):
+        file.close()
+        raise DataError(f"cannot read {path}; an ordinary file is needed; found a pipe or a device")
+    return file
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
 def read(path: Path) -> bytes:
     """A file's bytes.
 
@@ -63,9 +88,8 @@ def read(path: Path) -> bytes:
         DataError: there is no such file, or it cannot be read.
     """
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"no data file {path}; a file of this name is needed; found none") from None
+        with opened(path) as file:
+            return file.read()
     except OSError as error:
         raise DataError(f"cannot read {path}; a readable file is needed; found: {one_line(error)}") from error
 
@@ -167,6 +191,6 @@ def write(path: Path, content: bytes) -> None:
 
 
 def one_line(error: object) -> str:
-    """What an exception says, in one line."""
-    text = " ".join(str(error).split())
+    """What an exception says, in one line, without what a terminal would take for a command."""
+    text = " ".join("".join(each if each.isprintable() else " " for each in str(error)).split())
     return text or type(error).__name__

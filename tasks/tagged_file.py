@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tasks.base import DataError, Example, tagged
 from tasks.index import IndexedFile
-from tasks.tsv import lines, shown, whole_line
+from tasks.tsv import lines, listed, shown, whole_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +82,7 @@ class TaggedFile(IndexedFile):
             raise DataError(f"{self.where}, line {number}: a token is needed; found an empty one")
         if tag not in self._places:
             raise DataError(
-                f"{self.where}, line {number}: unknown tag; allowed: {', '.join(self._tags)}; found {shown(tag)}"
+                f"{self.where}, line {number}: unknown tag; allowed: {listed(self._tags)}; found {shown(tag)}"
             )
         return token, tag
 

@@ -15,6 +15,7 @@ from tasks.base import DataError, Example
 
 LONGEST = 2**20  # bytes of a line with its end; more is no line of text, and is never read whole
 _SHOWN = 40
+_LISTED = 25
 _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",  # before UTF-16, whose mark it begins with
@@ -77,7 +78,7 @@ class Table:
         self._where, self._columns, self._item = where, columns, item
         self._unquote = unquote if columns.quoted else str
         needed = [columns.text, *([] if columns.pair is None else [columns.pair]), columns.label]
-        rule = f"{where}, line 1: a header with the columns {_listed(needed)}"
+        rule = f"{where}, line 1: a header with the columns {_all_of(needed)}"
         first = next(numbered, None)
         if first is None:
             raise DataError(f"{rule} is needed; found an empty file")
@@ -105,7 +106,7 @@ class Table:
         label = self._unquote(fields[self._at_label])
         if label not in self._index:
             raise DataError(
-                f"{self._where}, line {number}: unknown label; allowed: {', '.join(self._columns.labels)}; "
+                f"{self._where}, line {number}: unknown label; allowed: {listed(self._columns.labels)}; "
                 f"found {shown(label)}"
             )
         texts = []
@@ -196,10 +197,19 @@ def unquote(field: str) -> str:
     return field.replace('""', '"')
 
 
-def shown(text: str) -> str:
+def shown(found: object) -> str:
     """As messages quote what was found: in one line, and not too long."""
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+    if isinstance(found, str):
+        return repr(found if len(found) <= _SHOWN else found[:_SHOWN] + "…")
+    text = repr(found)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, not too many."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _all_of(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -13,7 +13,8 @@ from tasks.languages import Language, language
 from tasks.published import FolderCorpus, PublishedCorpus, index_folder, open_published
 from tasks.rows import Rows
 from tasks.tagged_file import TaggedFile
-from tasks.udpos_conllu import UPOS, ConlluFile, contraction, sentence, word
+from tasks.tsv import shown
+from tasks.udpos_conllu import UPOS, ConlluFile, Range, contraction, sentence, word
 from tasks.udpos_treebanks import TREEBANKS
 
 NAME = "udpos"
@@ -109,16 +110,24 @@ class _Hub(PublishedCorpus):
 
 
 def _example(row: Mapping[str, Any], where: str) -> Example:
-    tokens, tags, heads = (row[each] or [] for each in ("tokens", "upos", "head"))
+    tokens, tags, heads, parts = (row[each] or [] for each in ("tokens", "upos", "head", "mwt"))
     try:
+        if not all(isinstance(each, list) for each in (tokens, tags, heads, parts)):
+            raise ValueError("lists of tokens, upos, head and mwt are needed; found something else")
         if not len(tokens) == len(tags) == len(heads):
             raise ValueError(
                 f"a tag and a head for each word are needed; found {len(tags)} and {len(heads)} for {len(tokens)}"
             )
         words = [word(form, _tag(tag), head) for form, tag, head in zip(tokens, tags, heads, strict=True)]
-        return sentence(words, [contraction(each["id"], each["form"]) for each in row["mwt"] or ()])
+        return sentence(words, [_contraction(each) for each in parts])
     except ValueError as error:
         raise DataError(f"{where}: {error}") from None
+
+
+def _contraction(part: object) -> Range:
+    if not isinstance(part, dict) or not {"id", "form"} <= part.keys():
+        raise ValueError(f"contractions with id and form are needed; found {shown(part)}")
+    return contraction(part["id"], part["form"])
 
 
 def _tag(tag: object) -> object:

@@ -79,7 +79,7 @@ def contraction(numbers: object, form: object) -> Range:
 
 def _form(form: object) -> str:
     if not isinstance(form, str) or not form.strip():
-        raise ValueError(f"a form is needed; found {form!r}")
+        raise ValueError(f"a form is needed; found {shown(form)}")
     return form
 
 
@@ -93,6 +93,7 @@ def sentence(words: Sequence[Word], ranges: Sequence[Range]) -> Example:
         raise ValueError("a sentence of at least 1 word is needed; found none")
     tokens: list[str] = []
     tags: list[str] = []
+    depths = _depths(words) if ranges else []
     after = 1  # the first word that is in no token yet
     for first, last, form in ranges:
         if not after <= first <= last <= len(words):
@@ -100,24 +101,28 @@ def sentence(words: Sequence[Word], ranges: Sequence[Range]) -> Example:
                 f"ranges of the words {after} to {len(words)}, in their order, are needed; found {first}-{last}"
             )
         tokens += [*(each.form for each in words[after - 1 : first - 1]), form]
-        tags += [*(each.tag for each in words[after - 1 : first - 1]), words[_head(words, first, last) - 1].tag]
+        head = min(range(first - 1, last), key=lambda at: (depths[at], PRECEDENCE.index(words[at].tag), at))
+        tags += [*(each.tag for each in words[after - 1 : first - 1]), words[head].tag]
         after = last + 1
     tokens += [each.form for each in words[after - 1 :]]
     tags += [each.tag for each in words[after - 1 :]]
     return tagged(tokens, [UPOS.index(tag) for tag in tags])
 
 
-def _head(words: Sequence[Word], first: int, last: int) -> int:
-    return min(range(first, last + 1), key=lambda at: (_depth(words, at), PRECEDENCE.index(words[at - 1].tag), at))
-
-
-def _depth(words: Sequence[Word], at: int) -> int:
-    """How many words stand between this one and the root, itself included (a circle has no end: all)."""
-    steps = 0
-    while 0 < at <= len(words) and steps < len(words):
-        at = words[at - 1].head or 0
-        steps += 1
-    return steps
+def _depths(words: Sequence[Word]) -> list[int]:
+    """How many words stand between each and the root, itself included (a circle has no end: all)."""
+    depths: dict[int, int] = {}
+    for start in range(1, len(words) + 1):
+        way: dict[int, None] = {}  # in order
+        at = start
+        while 0 < at <= len(words) and at not in depths and at not in way:
+            way[at] = None
+            at = words[at - 1].head or 0
+        depth = len(words) if at in way else depths.get(at, 0)
+        for each in reversed(way):
+            depth = min(depth + 1, len(words))
+            depths[each] = depth
+    return [depths[at] for at in range(1, len(words) + 1)]
 
 
 class ConlluFile(IndexedFile):

@@ -13,6 +13,7 @@ from tasks.languages import Language, language
 from tasks.published import FolderCorpus, PublishedCorpus, index_folder, open_published
 from tasks.rows import Rows
 from tasks.tagged_file import TaggedFile, repaired
+from tasks.tsv import shown
 
 NAME = "wikiann"
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")  # the hub's class indices, in this order
@@ -101,9 +102,11 @@ def _example(row: Mapping[str, Any], where: str) -> Example:
     for token, tag in zip(tokens, tags, strict=True):
         known = tag in TAGS if isinstance(tag, str) else isinstance(tag, int) and 0 <= tag < len(TAGS)
         if not known:
-            raise DataError(f"{where}: unknown tag; allowed: {', '.join(TAGS)}, or their index; found {tag!r}")
+            raise DataError(
+                f"{where}: unknown tag; allowed: {', '.join(TAGS)}, or their index; found {shown(tag)}"
+            )
         if not isinstance(token, str):
-            raise DataError(f"{where}: a token is needed; found {token!r}")
+            raise DataError(f"{where}: a token is needed; found {shown(token)}")
         if token.strip():
             kept.append((token, tag if isinstance(tag, str) else TAGS[tag]))
     if not kept:

@@ -13,6 +13,7 @@ from tasks.languages import Language, language
 from tasks.published import FolderCorpus, PublishedCorpus, index_folder, open_published
 from tasks.rows import Rows
 from tasks.text_file import TextFile
+from tasks.tsv import shown
 
 NAME = "xnli"
 LABELS = ("entailment", "neutral", "contradiction")  # the hub's class indices, in this order
@@ -123,7 +124,9 @@ def _example(row: Mapping[str, Any], where: str) -> Example:
     """A pair. That a translation is empty is how it was published, and nothing a user could mend."""
     premise, hypothesis, label = row["premise"], row["hypothesis"], row["label"]
     if not isinstance(premise, str) or not isinstance(hypothesis, str):
-        raise DataError(f"{where}: a premise and a hypothesis are needed; found {premise!r} and {hypothesis!r}")
+        raise DataError(
+            f"{where}: a premise and a hypothesis are needed; found {shown(premise)} and {shown(hypothesis)}"
+        )
     if not isinstance(label, int) or not 0 <= label < len(LABELS):
-        raise DataError(f"{where}: unknown label; allowed: the index of {', '.join(LABELS)}; found {label!r}")
+        raise DataError(f"{where}: unknown label; allowed: the index of {', '.join(LABELS)}; found {shown(label)}")
     return Example(premise, label, pair=hypothesis)

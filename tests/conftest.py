@@ -1,20 +1,81 @@
-"""A web server on the loopback interface, and an environment without anybody's own settings."""
+"""A web server on the loopback interface, an environment without anybody's own settings, files that are broken."""
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis import strategies as st
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # runs that are started here must hear Ctrl-C
 
 # No clocks in tests; in CI the same examples every time, so that a red run can be made red again.
 settings.register_profile("kinship", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
-settings.load_profile("kinship")
+# HYPOTHESIS_PROFILE=thorough: thousands of bad inputs (test_hostile_*.py), in a few minutes.
+settings.register_profile("thorough", settings.get_profile("kinship"), max_examples=500, derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "kinship")
+
+# What breaks readers: other encodings, halves of characters, line ends, numbers that are none, brackets.
+_SPLINTERS = (
+    *(b"\x00", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3", b"\xe2\x80\xa8",
+      b"\xf4\x90\x80\x80"),
+    *(b"\n", b"\r", b"\r\n", b"\n\n\n", b"\t", b"\t\t", b" ", b'"', b'""', b"'", b"\\", b"\\ud800", b"-", b":"),
+    *(b"NaN", b"Infinity", b"1e999", b"null", b"{", b"[", b"}", b"]", b",", b"9" * 400, b"[" * 2000, b"&a", b"*a"),
+    *(b"0", b"1-99999", b"1.1", b"a" * 70_000, b"\x1b[31m", b"../" * 50, b"!!", b"#"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def broken() -> Callable[[bytes], st.SearchStrategy[bytes]]:
+    """Of a good file, bad ones: bytes changed, left out, put in and repeated; cut short; or something else."""
+
+    def applied(good: bytes, edits: list[tuple[float, str, bytes, int]]) -> bytes:
+        for share, kind, splinter, size in edits:
+            at = int(share * len(good))
+            behind = at + size
+            if kind == "put":
+                good = good[:at] + splinter + good[at:]
+            elif kind == "drop":
+                good = good[:at] + good[behind:]
+            elif kind == "change":
+                good = good[:at] + bytes(each ^ (size & 255) for each in good[at : at + 1]) + good[at + 1 :]
+            elif kind == "again":
+                good = good[:behind] + good[at:]
+            else:
+                good = good[:at]
+        return good
+
+    edit = st.tuples(
+        st.floats(0, 1, exclude_max=True),
+        st.sampled_from(["put", "put", "drop", "change", "again", "cut"]),
+        st.sampled_from(_SPLINTERS) | st.binary(max_size=8),
+        st.integers(1, 300),
+    )
+    return lambda good: (
+        st.lists(edit, min_size=1, max_size=4).map(lambda edits: applied(good, edits)) | st.binary()
+    )
+
+
+@pytest.fixture
+def no_hang() -> Iterator[None]:
+    """A test that waits for something that never comes fails, instead of keeping all others waiting."""
+
+    def hang(number: int, frame: object) -> None:
+        raise AssertionError("this took five minutes: it hangs")
+
+    before = signal.signal(signal.SIGALRM, hang)
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @dataclass

@@ -37,7 +37,7 @@ class Encoded:
     @classmethod
     def open(cls, folder: Path) -> Encoded:
         """Map the arrays of a ``tokens`` object; workers share the pages."""
-        arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+        arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
         meta = json.loads((folder / "meta.json").read_text("utf8"))
         return cls(
             arrays["ids"],
@@ -185,8 +185,11 @@ class Mixture:
         """Batches in one epoch."""
         return -(-len(self) // batch_size)
 
-    def epoch(self, batch_size: int, seed: int) -> Iterator[dict[Language, Batch]]:
-        """One pass in random order, batches of similar lengths; each split by language (views)."""
+    def epoch(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[dict[Language, Batch]]:
+        """One pass in random order, batches of similar lengths; each split by language (views).
+
+        ``skip``: so many of the first batches are left out.
+        """
         random = np.random.default_rng(seed)
         order = random.permutation(len(self))
         # Sorting inside pools of batches: a stable sort keeps equal lengths in random order.
@@ -198,7 +201,7 @@ class Mixture:
             ]
         )
         cuts = np.array(range(0, len(order), batch_size))
-        for start in cuts[random.permutation(len(cuts))]:
+        for start in cuts[random.permutation(len(cuts))[skip:]]:
             yield self.step(order[start : start + batch_size])
 
     def step(self, chosen: NDArray[np.int64]) -> dict[Language, Batch]:

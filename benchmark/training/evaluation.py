@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from benchmark.training.batches import Encoded, collate
 from benchmark.training.gates import Gates
 from benchmark.training.loop import autocast
+from benchmark.training.microbatches import empty
 
 TOKENS = 16384  # per batch: long texts in small batches, short ones in large
+ROWS = 256  # per batch, at most; halved where the device is out of memory
 
 
 def predict(
@@ -38,14 +40,30 @@ def predict(
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(device, precision), _gated(model, masks, device) as pass_through:
-        start = 0
+
+        def labels(batch: NDArray[np.int64]) -> NDArray[np.int16] | None:
+            """Nothing where the device has no room for the batch."""
+            try:
+                pass_through(which[batch])
+                logits = model(collate(sets, which[batch], rows[batch]).to(device))
+                said: NDArray[np.int16] = logits.argmax(-1).to(torch.int16).cpu().numpy()
+                return said
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                return None
+
+        start, most = 0, ROWS
         while start < len(order):
-            size = max(1, TOKENS // int(lengths[order[min(start + 255, len(order) - 1)]]))
-            batch = order[start : start + min(size, 256)]
-            pass_through(which[batch])
-            logits = model(collate(sets, which[batch], rows[batch]).to(device))
+            size = max(1, TOKENS // int(lengths[order[min(start + ROWS - 1, len(order) - 1)]]))
+            batch = order[start : start + min(size, most)]
+            said = labels(batch)
+            if said is None:  # those that follow are longer
+                most = len(batch) // 2
+                empty(device)
+                continue
             places = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in batch])
-            found[places] = logits.argmax(-1).to(torch.int16).cpu().numpy()
+            found[places] = said
             start += len(batch)
     model.train(was_training)
     ends = np.cumsum([int(one.terms.sum()) for one in sets])[:-1]

@@ -8,14 +8,16 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmark.jobs import Hyper
 from benchmark.seeds import derive
 from benchmark.training.batches import Mixture
+from benchmark.training.checkpoint import Checkpoints, Live, Probe
+from benchmark.training.microbatches import Backward
 from benchmark.training.model import cross_entropy
 from benchmark.training.strategy import Masks, Start, Strategy
 
@@ -24,22 +26,12 @@ class TrainingFailed(RuntimeError):  # noqa: N818 - reads as a sentence where it
     """A training that diverged."""
 
 
-class Probe(Protocol):
-    """Looks at a model along its training; touches neither its RNG nor its mode nor ``.grad``."""
-
-    seconds: float
-
-    def steps(self, total: int) -> frozenset[int]:
-        """The steps before which it wants to look, of ``total``."""
-
-    def look(self, model: nn.Module, step: int, lr: float) -> None: ...
-
-
 @dataclass
 class History:
     """What happened: steps made, seconds without probes, mean loss and dev score per epoch.
 
-    ``strategy``: what that has to say.
+    ``strategy``: what that has to say. ``micro_batch``: examples at a time, where the device had no room for all
+    of a step.
     """
 
     steps: int = 0
@@ -47,6 +39,23 @@ class History:
     losses: list[float] = field(default_factory=list)
     dev: list[float] = field(default_factory=list)
     strategy: dict[str, Any] = field(default_factory=dict)
+    micro_batch: int | None = None
+
+
+@dataclass
+class Stand:
+    """How far a training is, beside what moves in it: ``sum`` of this epoch's losses, epochs ``waited`` for a
+    better dev score, weights and strategy of the ``best`` one, examples at a time."""
+
+    sum: Tensor
+    rows: int
+    step: int = 0
+    epoch: int = 0
+    waited: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    dev: list[float] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
@@ -85,67 +94,87 @@ def train(
     probes: Sequence[Probe] = (),
     dev_score: Callable[[], float] | None = None,
     masks: Masks | None = None,
+    checkpoints: Checkpoints | None = None,
     report: Callable[[float], None] = lambda done: None,
 ) -> History:
     """Fit ``model`` in place. With patience, the weights of the best epoch on dev are restored.
 
-    ``masks``: the subnetworks that the strategy starts from, where it needs them.
+    ``masks``: the subnetworks that the strategy starts from, where it needs them. ``checkpoints``: where those of
+    this training are kept; it goes on from the last.
 
     Raises:
-        TrainingFailed: the loss is no longer finite.
+        TrainingFailed: the loss, or at the end a weight, is no longer finite.
+        Unfit: the checkpoint could not be loaded; it is dropped, and the model must be made anew.
+        torch.OutOfMemoryError: there is no room for a single example, or the strategy needs whole batches.
     """
-    history = History()
     begun = time.perf_counter()
-    total = mixture.steps(hyper.batch_size) * hyper.epochs
+    per_epoch = mixture.steps(hyper.batch_size)
+    total = per_epoch * hyper.epochs
     looks = [(probe, probe.steps(total)) for probe in probes]
     adam = optimiser(model, hyper, device)
     parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
+    live = Live(model, adam, strategy, probes, device)
+    at = Stand(torch.zeros((), device=device), hyper.batch_size)
+
+    def seconds() -> float:
+        return at.seconds + time.perf_counter() - begun - sum(probe.seconds for probe in probes)
+
+    def finite() -> None:
+        if not math.isfinite(found := at.sum.item()):
+            raise TrainingFailed(f"the loss is {found} at step {at.step} of {total} (lr {hyper.lr:g})")
+
     try:
         strategy.begin(Start(model, mixture.languages, seed, total, hyper.lr, masks or {}))
         torch.manual_seed(derive(seed, "dropout"))
-        best: dict[str, torch.Tensor] = {}
-        of_best: dict[str, Any] = {}
-        step, waited = 0, 0
-        for epoch in range(hyper.epochs):
+        if checkpoints is not None and (known := checkpoints.load(live)):
+            at = Stand(**{**known, "sum": known["sum"].to(device)})
+            at.seconds += sum(probe.seconds for probe in probes)
+            report(at.step / total)
+        backward = Backward(model, strategy, cross_entropy, at.rows, device)
+        for epoch in range(at.epoch, hyper.epochs):
             model.train()
-            sum_of_losses = torch.zeros((), device=device)
-            for batches in mixture.epoch(hyper.batch_size, derive(seed, "order", str(epoch))):
-                lr = learning_rate(step, total, hyper)
+            done = at.step - epoch * per_epoch
+            for batches in mixture.epoch(hyper.batch_size, derive(seed, "order", str(epoch)), done):
+                lr = learning_rate(at.step, total, hyper)
                 for probe, wanted in looks:
-                    if step in wanted:
-                        probe.look(model, step, lr)
+                    if at.step in wanted:
+                        probe.look(model, at.step, lr)
                 for group in adam.param_groups:
                     group["lr"] = lr
                 with autocast(device, hyper.precision):
-                    loss = strategy.backward(
-                        model, {language: batch.to(device) for language, batch in batches.items()}, cross_entropy
-                    )
+                    at.sum += backward({language: batch.to(device) for language, batch in batches.items()})
+                at.step += 1
+                due = checkpoints is not None and checkpoints.due()
+                if due or device.type == "cpu":  # elsewhere looking is waiting for the device
+                    finite()
                 nn.utils.clip_grad_norm_(parameters, hyper.clip)
                 adam.step()
                 adam.zero_grad(set_to_none=True)
-                strategy.end_step(step)
-                sum_of_losses += loss
-                step += 1
-                if step % 10 == 0:
-                    report(step / total)
-            history.losses.append(sum_of_losses.item() / mixture.steps(hyper.batch_size))
-            if not math.isfinite(history.losses[-1]):
-                raise TrainingFailed(f"the loss is {history.losses[-1]} after epoch {epoch + 1} (lr {hyper.lr:g})")
+                strategy.end_step(at.step - 1)
+                at.rows = backward.rows
+                if due and checkpoints is not None:
+                    checkpoints.save({**vars(at), "seconds": seconds()}, live)
+                if at.step % 10 == 0:
+                    report(at.step / total)
+            finite()
+            at.losses.append(at.sum.item() / per_epoch)
+            at.sum, at.epoch = torch.zeros_like(at.sum), epoch + 1
             if dev_score is not None:
-                history.dev.append(dev_score())
-                waited += 1
-                if history.dev[-1] > max(history.dev[:-1], default=-math.inf):
-                    waited = 0
-                    best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-                    of_best = copy.deepcopy(strategy.state_dict())  # its masks belong to these weights
-                if waited >= hyper.patience:
+                at.dev.append(dev_score())
+                at.waited += 1
+                if at.dev[-1] > max(at.dev[:-1], default=-math.inf):
+                    at.waited = 0
+                    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+                    # Its masks belong to these weights.
+                    at.best = {"model": weights, "strategy": copy.deepcopy(strategy.state_dict())}
+                if at.waited >= hyper.patience:
                     break
-        if best:
-            model.load_state_dict(best)
-            strategy.load_state_dict(of_best)
-        history.strategy = strategy.record()
+        if at.best:
+            model.load_state_dict(at.best["model"])
+            strategy.load_state_dict(at.best["strategy"])
+        if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+            raise TrainingFailed(f"a weight is not finite after {at.step} steps (lr {hyper.lr:g})")
+        told = strategy.record()
     finally:
         strategy.end()
-    history.steps = step
-    history.seconds = time.perf_counter() - begun - sum(probe.seconds for probe in probes)
-    return history
+    return History(at.step, seconds(), at.losses, at.dev, told, at.rows if at.rows < hyper.batch_size else None)

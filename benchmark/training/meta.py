@@ -54,6 +54,7 @@ class Meta(Strategy):
         masks: Literal["none", "static", "dynamic"] = "none",
     ) -> None:
         self.algorithm = algorithm
+        self.cost = 4.2 if algorithm == "reptile" else 3.2
         self.inner_steps = inner_steps
         self.inner_lr = inner_lr
         self.subnets: Subnetworks | None = None

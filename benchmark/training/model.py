@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -63,23 +64,37 @@ def load(folder: Path, labels: int, seed: int) -> Classifier:
 
 
 def load_encoder(folder: Path) -> nn.Module:
-    """The bare encoder, float32, scaled-dot-product attention where the model has it; local files only."""
-    from transformers import AutoModel, logging
+    """The bare encoder, float32, scaled-dot-product attention where the model has it; local files only.
+
+    No code of the folder's or of the hub's is run: attention is what we say, whatever the configuration says.
+
+    Raises:
+        ValueError: weights in a file that cannot be loaded without running code.
+    """
+    from transformers import AutoConfig, AutoModel, logging
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    settings: dict[str, Any] = {
-        "local_files_only": True,
-        "trust_remote_code": False,
-        "dtype": torch.float32,
-    }
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+    def loaded(attention: str) -> Any:
+        config = AutoConfig.from_pretrained(folder, **local)  # given by itself, it yields to what is said here
+        return AutoModel.from_pretrained(
+            folder, config=config, attn_implementation=attention, dtype=torch.float32, weights_only=True, **local
+        )
+
     try:
-        encoder = AutoModel.from_pretrained(folder, attn_implementation="sdpa", **settings)
+        encoder = loaded("sdpa")
+    except UnpicklingError as error:
+        raise ValueError(
+            "the weights need more than torch's weights-only loader, and that would run code; "
+            "a model in safetensors, or in plain tensors, is needed"
+        ) from error
     except ValueError as error:
         if "attention" not in str(error):
             raise
-        encoder = AutoModel.from_pretrained(folder, attn_implementation="eager", **settings)
+        encoder = loaded("eager")
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None  # never used: it would only carry a weight without a gradient
     return encoder  # type: ignore[no-any-return]

@@ -5,9 +5,7 @@ import torch
 from transformers import AutoModel
 from transformers.models.bert import modeling_bert
 
-import benchmark.training.evaluation
-import benchmark.training.loop
-import benchmark.training.probes  # noqa: F401
+import benchmark.training.execution  # noqa: F401
 
 torch.set_num_threads(1)
 LOADED = (safetensors.torch.load_file, AutoModel, modeling_bert)

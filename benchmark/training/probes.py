@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from benchmark.seeds import derive
 from benchmark.training.batches import Encoded, collate
 from benchmark.training.loop import autocast
+from benchmark.training.microbatches import empty
 from benchmark.training.model import blocks, cross_entropy
 
 CHUNK = 1 << 20  # elements handled at once
 MICRO_BATCH = 32  # little padding, and a bound on activations
+STATE = ("at_once", "seconds", "grams", "losses", "taken", "exact", "blocks")
 BUCKETS = 1 << 18  # of a sketch, per block, where the budget allows: error about 0.002 of a cosine
 
 
@@ -51,6 +53,7 @@ class GradientTrace:
         self.probes, self.half_batch, self.parallel = probes, half_batch, parallel
         self.precision, self.device, self.budget = precision, device, budget
         self.random = np.random.default_rng(seed)
+        self.at_once = MICRO_BATCH
         self.seconds = 0.0
         self.grams: list[NDArray[np.float64]] = []
         self.losses: list[list[float]] = []
@@ -124,12 +127,33 @@ class GradientTrace:
         self.taken.append((step, lr))
         self.seconds += time.perf_counter() - begun
 
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in STATE} | {"random": self.random.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in STATE:
+            setattr(self, name, state[name])
+        self.random.bit_generator.state = state["random"]
+
     def _backward(self, model: nn.Module, pool: Encoded, rows: NDArray[np.int64], ledger: _Ledger) -> float:
-        """One language's gradient on one half: the mean loss, in micro-batches of similar lengths."""
+        """One language's gradient on one half: the mean loss; in smaller parts where the device has no room."""
+        while True:
+            try:
+                return self._in_parts(model, pool, rows, ledger)
+            except torch.OutOfMemoryError:
+                if self.at_once == 1:
+                    raise
+            self.at_once = -(-self.at_once // 2)
+            ledger.forget()
+            model.zero_grad(set_to_none=True)
+            empty(self.device)
+
+    def _in_parts(self, model: nn.Module, pool: Encoded, rows: NDArray[np.int64], ledger: _Ledger) -> float:
+        """In micro-batches of similar lengths."""
         rows = rows[np.argsort(pool.lengths[rows], kind="stable")]
         terms = int(pool.terms[rows].sum())
         total = 0.0
-        for part in np.array_split(rows, -(-len(rows) // MICRO_BATCH)):
+        for part in np.array_split(rows, -(-len(rows) // self.at_once)):
             batch = collate([pool], np.zeros(len(part), dtype=np.int64), part).to(self.device)
             ledger.tokens = torch.unique(batch.ids)
             with autocast(self.device, self.precision):
@@ -196,6 +220,12 @@ class _Ledger:
         }
         self.sparse: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(rows)]
         self.block_of_table = next((b for b, names in by_block.items() if self.table in names), "")
+
+    def forget(self) -> None:
+        """The present row is to be taken once more."""
+        for dense in self.dense.values():
+            dense[self.row] = 0
+        self.sparse[self.row].clear()
 
     def consumer(self, name: str, block: str) -> Any:
         def consume(parameter: Tensor) -> None:

@@ -45,6 +45,16 @@ class Strategy(ABC):
     """
 
     name: ClassVar[str]
+    cost: float = 1.0  # of a step, in steps of ``plain``, about: what progress is foretold from
+    additive: bool = False
+    """Whether a step may be made in parts where a device has no room for it: ``backward`` adds to ``p.grad``, and
+    the gradient of a batch is the mean of those of its parts, by their labels. Of a class that says how
+    ``backward`` works, and not inherited by one that says it anew."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "backward" in vars(cls) and "additive" not in vars(cls):
+            cls.additive = False
 
     def needs(self) -> frozenset[Reading]:
         """Masks of each language's own training, or nothing.
@@ -90,10 +100,14 @@ class Strategy(ABC):
         return
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on."""
+        """All that the next step, ``masks`` and ``record`` depend on beside ``begin`` and the model.
+
+        Of dicts, lists, tensors, arrays, numbers and strings: what else there is cannot be kept in a checkpoint.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where ``state_dict`` was taken; called after ``begin``. Tensors are on the CPU."""
         return
 
 
@@ -101,6 +115,7 @@ class Plain(Strategy):
     """The gradient of the mean loss over all examples of the step, whatever their language."""
 
     name = "plain"
+    additive = True
 
     def backward(self, model: nn.Module, batches: Mapping[Language, Batch], loss: Loss) -> Tensor:
         value = loss(model, concatenate(list(batches.values())))

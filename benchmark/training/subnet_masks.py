@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.seeds import derive
-from benchmark.training.strategy import Masks
 from measures.subnetwork import overlap
+
+if TYPE_CHECKING:  # which loads torch: records are made of masks without it
+    from benchmark.training.strategy import Masks
 
 Array = NDArray[np.float64]
 KINDS = ("heads", "units")
+
+
+def stored(folder: Path) -> Masks:
+    """The masks that are kept with a training, of each language that it has one for."""
+    found: dict[str, dict[str, Array]] = {}
+    for path in sorted(folder.glob("*.*.npy")):
+        code, kind, _ = path.name.split(".")
+        found.setdefault(code, {})[kind] = np.load(path, allow_pickle=False)
+    return found
 
 
 def most_important(by: Array, share: float) -> Array:

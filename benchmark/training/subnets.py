@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from benchmark.architectures import gated
 from benchmark.training.batches import Batch, concatenate
 from benchmark.training.gates import Gates
+from benchmark.training.observer import Observer
 from benchmark.training.strategy import Loss, Masks, Start, Strategy
 from benchmark.training.subnet_masks import KINDS, Array, by_chance, described, most_important, moved, refuse
 from measures.needs import Reading
@@ -32,7 +33,14 @@ class Subnetworks(Strategy):
     reach it. A mask that is open everywhere changes no bit.
     """
 
+    cost = 1.1
+    additive = True
     learns = False  # whether masks follow the gradients of their gates
+    observer: Observer | None = None
+
+    def __init__(self, watch: bool = False) -> None:
+        self.watch = watch
+        self.additive = not watch  # who watches leaves a gradient and adds to none
 
     @abstractmethod
     def first(self, start: Start) -> Masks:
@@ -53,6 +61,8 @@ class Subnetworks(Strategy):
         self.device = next(start.model.parameters()).device
         try:
             self._set(self.first(start))
+            if self.watch:
+                self.observer = Observer(start.model, self.codes, start.steps)
         except ValueError:
             self.end()
             raise
@@ -97,6 +107,8 @@ class Subnetworks(Strategy):
 
     def backward(self, model: nn.Module, batches: Mapping[Language, Batch], loss: Loss) -> Tensor:
         with self.through(batches) as whole:
+            if self.observer is not None:
+                return self.observer.backward(batches, lambda: loss(model, whole))
             value = loss(model, whole)
             value.backward()  # type: ignore[no-untyped-call]
         return value.detach()
@@ -105,9 +117,19 @@ class Subnetworks(Strategy):
         return self.current  # another after a cut, never changed itself
 
     def record(self) -> dict[str, Any]:
-        return described(self.current)
+        watched = {} if self.observer is None else self.observer.watch.record()
+        return {**described(self.current), **watched}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.observer is None else {"watched": self.observer.state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.observer is not None:
+            self.observer.restore(state["watched"])
 
     def end(self) -> None:
+        if self.observer is not None:
+            self.observer.remove()
         if hasattr(self, "gates"):  # not where the model had no place for them
             self.gates.remove()
 
@@ -120,11 +142,14 @@ class SubnetStatic(Subnetworks):
     model; in the training of several languages each passes through, and updates, its subnetwork only, and is
     predicted through it (Choenni et al. 2022). Where no tenth can go, the whole model is the subnetwork, and
     the record says so. A language without a subnetwork is predicted by the whole model.
+
+    watch: also look at the languages' gradients at every step, as ``watched`` does.
     """
 
     name = "subnet-static"
 
-    def __init__(self, tolerance: float = 0.95) -> None:
+    def __init__(self, tolerance: float = 0.95, watch: bool = False) -> None:
+        super().__init__(watch)
         self.tolerance = tolerance
 
     def needs(self) -> frozenset[Reading]:
@@ -141,6 +166,8 @@ class SubnetRandom(SubnetStatic):
 
     In each layer as many heads and units as the language's own subnetwork has, at random places, that follow
     from the seed and the language alone. What ``subnet-static`` is worth is its gain over this.
+
+    watch: also look at the languages' gradients at every step, as ``watched`` does.
     """
 
     name = "subnet-random"
@@ -160,12 +187,15 @@ class SubnetDynamic(Subnetworks):
     the first half of the training, then the share ``keep`` of heads and of units. A language that did not occur
     keeps its mask. The last mask is what its texts are predicted through. After Choenni et al. 2022, whose own
     schedule is not followed.
+
+    watch: also look at the languages' gradients at every step, as ``watched`` does.
     """
 
     name = "subnet-dynamic"
     learns = True
 
-    def __init__(self, keep: float = 0.7, every: int = 20) -> None:
+    def __init__(self, keep: float = 0.7, every: int = 20, watch: bool = False) -> None:
+        super().__init__(watch)
         self.keep = keep
         self.every = every
 
@@ -237,10 +267,11 @@ class SubnetDynamic(Subnetworks):
             "seen": self._seen,
             "cuts": self.cuts,
         }
-        return copy.deepcopy(state)
+        return copy.deepcopy({**super().state_dict(), **state})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         state = copy.deepcopy(state)
+        super().load_state_dict(state)
         self._set(state["masks"])
         self.importance, self._seen, self.cuts = state["importance"], state["seen"], state["cuts"]
         self._sums = {kind: torch.as_tensor(values, device=self.device) for kind, values in state["sums"].items()}

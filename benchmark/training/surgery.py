@@ -32,6 +32,7 @@ class Surgery(Strategy):
     """
 
     beta: float
+    cost = 1.4
     contributions: Contributions | None = None  # until the training begins
 
     def __init__(self, granularity: Granularity = "layer", embeddings: bool = True) -> None:

@@ -26,8 +26,8 @@ class Watch:
         self.codes, self.blocks, self.steps = list(codes), [*blocks, ALL], steps
         n, parts = len(self.codes), max(1, min(PARTS, steps))
         # By block and part: pairs, their cosines, those below 0; steps, cosines of the step with plain's;
-        # turns to be corrected, those that were.
-        self.sums = np.zeros((len(self.blocks), parts, 7))
+        # turns to be corrected, those that were; of the pairs, how far below 0.
+        self.sums = np.zeros((len(self.blocks), parts, 8))
         self.cosines = np.zeros((len(self.blocks), n, n))
         self.met = np.zeros((len(self.blocks), n, n))
 
@@ -62,6 +62,7 @@ class Watch:
             np.where(moves, across / np.sqrt(np.where(moves, both, 1.0)), 0.0),
             turns,
             done,
+            np.nansum(np.maximum(-pairs, 0.0), axis=1),
         ]
         part = min(step * self.sums.shape[1] // max(1, self.steps), self.sums.shape[1] - 1)
         self.sums[at, part] += np.stack(counts, axis=1)
@@ -70,13 +71,19 @@ class Watch:
         self.met[where] += known
 
     def record(self) -> dict[str, Any]:
-        """By block: mean cosine of two languages, share of conflicts (cosine below 0), share of corrections made,
-        cosine of the step with that of ``plain``; each over all steps and by part of the training; and the mean
-        cosine of each two languages. ``None`` where nothing was seen."""
+        """By block: mean cosine of two languages, share of conflicts (cosine below 0), how deep they are (mean of
+        max(−cosine, 0) over all pairs), share of corrections made, cosine of the step with that of ``plain``;
+        each over all steps and by part of the training; and the mean cosine of each two languages. ``None`` where
+        nothing was seen.
+
+        What two languages do not share of a model is orthogonal: masks shrink cosines of either sign. So of
+        conflicts their share and their depth are told.
+        """
         blocks = {}
         for place, block in enumerate(self.blocks):
             told: dict[str, Any] = {}
-            for name, top, below in (("cosine", 1, 0), ("conflicts", 2, 0), ("step", 4, 3), ("corrected", 6, 5)):
+            means = {"cosine": (1, 0), "conflicts": (2, 0), "depth": (7, 0), "step": (4, 3), "corrected": (6, 5)}
+            for name, (top, below) in means.items():
                 along = self.sums[place]
                 told[name] = _mean(along[:, top].sum(), along[:, below].sum())
                 told[f"{name}_along"] = [_mean(one[top], one[below]) for one in along]

@@ -73,6 +73,7 @@
     if (typeof cell === "object") return Object.entries(cell).map((pair) => pair.join(":")).join(" ");
     return String(cell);
   };
+  const harmless = (cell) => (/^[=+\-@\t\r]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : cell); // no formulas
   const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
   const downloads = () => {
     const visible = new Set([...boards, ...across].filter((board) => !board.hidden).flatMap((board) =>
@@ -82,7 +83,7 @@
       for (let at = first; at < end; at += 1) visible.add(at);
     }
     const rows = DATA.rows.filter((_, at) => visible.has(at));
-    const csv = [DATA.columns, ...rows.map((row) => row.map(flat))].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+    const csv = [DATA.columns, ...rows.map((row) => row.map(flat).map(harmless))].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
     const json = JSON.stringify(rows.map((row) => Object.fromEntries(DATA.columns.map((name, place) => [name, row[place]]))), null, 1) + "\n";
     const link = (format, type, content) => { filters.querySelector(`[data-format="${format}"]`).href = `data:${type};charset=utf-8,${encodeURIComponent(content)}`; };
     link("csv", "text/csv", csv);

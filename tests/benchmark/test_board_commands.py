@@ -203,6 +203,23 @@ def test_strategies_of_the_one_joint_model_compared(told: Told) -> None:
     assert "sample" not in out
 
 
+def test_what_strategies_saw_is_plotted_of_the_one_joint_model(told: Told) -> None:
+    nothing = {"matrix": [[None] * 4] * 4, "symmetric": True}
+    model = {"cosines": matrix(0.2), "cosine_along": [0.1, 0.2], "conflicts_along": [0.5, 0.4]}
+    training = {"3": {"languages": CODES, "blocks": {"model": model}}}
+    joint: dict[str, Any] = {"similarity": nothing, "correlation": None}
+    watched = {**joint, "training": training, "protocol_id": "p2", "strategy": "watched"}
+    watched["protocol"] = {"model": "scratch", "seeds": [3], "grouping": None}
+    put(Path("results"), build("joint", **joint), build("joint", **watched))
+    code, out, err = told("plot", "joint", "--protocol", "p1")  # the other table lacks nothing but groups
+    assert code == 0
+    drawn = [Path(line).stem.rsplit("-", 1)[1] for line in out.splitlines() if line.endswith(".svg")]
+    assert drawn == ["gains", "along", "cosines", "agreement"]
+    assert "no masks: no strategy told of subnetworks" in err
+    assert "watched" in Path("results/figures/afrisenti-p1-joint-along.svg").read_text("utf8")
+    assert "plot joint draws it" in wrong(told, "plot", "gradsim", "--protocol", "p1", "--figure", "masks")
+
+
 def test_folders_compared(told: Told) -> None:
     put(Path("theirs"), build(), build("overlap", 0.7, measure_params={"unit": "chars", "n": 2}))
     assert told("compare", "results", "theirs")[:2] == (

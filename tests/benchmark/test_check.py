@@ -654,7 +654,7 @@ def test_check_by_name(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("overlp", "unknown measure 'overlp' (did you mean 'overlap'"),
+        ("overlp", "unknown measure or strategy 'overlp' (did you mean 'overlap'"),
         ("overlap[unit=bytes]", "takes words|subwords|chars, found 'bytes'"),
         ("overlap[", "a name is written"),
     ],

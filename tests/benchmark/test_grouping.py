@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
 from benchmark import grouping
@@ -198,3 +199,20 @@ def test_of_three_languages_the_most_alike_are_together() -> None:
 def test_source_effects_alone_are_no_affinity() -> None:
     sizes = np.tile(np.log([10.0, 200.0, 3000.0, 50.0])[:, None], (1, 4))
     assert not affinity(sizes).any()
+
+
+@pytest.mark.parametrize("linkage", ["average", "complete"])
+@pytest.mark.parametrize("levels", [None, 2])
+def test_linkages_are_scikit_learns_in_its_order(linkage, levels):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(2, 25))
+        k = int(rng.integers(1, n))
+        pairs = rng.normal(size=(n, n)) if levels is None else rng.integers(-levels, levels, size=(n, n)) * 1.0
+        pairs = pairs + pairs.T
+        np.fill_diagonal(pairs, 0.0)
+        distance = pairs.max() - pairs
+        np.fill_diagonal(distance, 0.0)
+        found = AgglomerativeClustering(n_clusters=k, metric="precomputed", linkage=linkage).fit_predict(distance)
+        expected = [np.flatnonzero(found == group).tolist() for group in range(k)]
+        assert grouping._linked(pairs, k, linkage) == expected

@@ -58,6 +58,7 @@ def test_what_trainings_a_reading_asks_for(setup):
 
     assert labels() == []
     assert labels(VECTORS) == labels(UNTRAINED) == ["joint"]
+    assert labels(Reading("initial", "embeddings", (("model", "of somebody else"),))) == []
     assert labels(FISHER) == [*CODES]
     assert labels(AGAIN) == [f"{code} again" for code in CODES]
     assert labels(WEIGHTS) == [*CODES, *(f"{code} again" for code in CODES)]

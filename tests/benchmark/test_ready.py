@@ -393,10 +393,10 @@ def a_broken_index(folder: Path) -> None:
     [
         (break_weights, "model.safetensors cannot be opened"),
         (no_tokenizer, "the tokenizer cannot be loaded"),
-        (no_config, "the configuration cannot be loaded"),
+        (no_config, "config.json: JSON is needed"),
         (a_shard_is_missing, "names files that are not there: model-00002-of-00002.safetensors"),
         (no_index, "or an index of several files (model.safetensors.index.json), found neither"),
-        (a_broken_index, "a list of files cannot be read: TypeError"),
+        (a_broken_index, "a JSON object is needed; found []"),
         (lambda folder: (folder / "model.safetensors").unlink(), "found none in"),
     ],
 )

@@ -24,6 +24,7 @@ BUILT_IN = {
     "tasks": ["afrisenti", "cldr-names", "planted", "udpos", "wikiann", "xnli"],
     "strategies": [
         "gradvac", "meta", "pcgrad", "plain", "subnet-dynamic", "subnet-random", "subnet-static",
+        "watched",
     ],
 }  # fmt: skip
 

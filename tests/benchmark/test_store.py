@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.store import MANIFEST, Store
+from benchmark.store import IN_USE, MANIFEST, Store, StoreError, fault
 
 KEY = "k" * 40
 
@@ -147,10 +151,10 @@ def test_damage_is_noticed_and_dropped_with_a_message(store, capsys, damage):
 def test_an_object_that_is_already_there_stays(store):
     """Two that make the same thing at once: the second is content with the first's."""
     store.put(KEY, write, {"by": "first"})
-    before = store.path(KEY).stat().st_mtime_ns
+    before = (store.path(KEY) / MANIFEST).stat().st_mtime_ns
     fresh(store).put(KEY, write, {"by": "second"})
     assert store.manifest(KEY)["by"] == "first"
-    assert store.path(KEY).stat().st_mtime_ns == before
+    assert (store.path(KEY) / MANIFEST).stat().st_mtime_ns == before
     assert left(store) == [KEY]
 
 
@@ -233,3 +237,146 @@ def test_two_processes_make_one_object_once(tmp_path):
         assert process.returncode == 0
     assert (tmp_path / "made").read_text() == "made\n"
     assert [path.name for path in (tmp_path / "cache" / "objects").iterdir()] == ["key"]
+
+
+def age(path, seconds=10**6):
+    moment = path.stat().st_mtime - seconds
+    os.utime(path, (moment, moment))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "some/file"),
+        RuntimeError(f"Error while serializing: I/O error: no room (os error {errno.ENOSPC})"),  # a Rust library's
+    ],
+)
+def test_a_full_disk_is_one_line(store, error):
+    def full(folder):
+        write(folder)
+        raise error
+
+    with pytest.raises(StoreError) as raised:
+        store.put(KEY, full, {})
+    assert str(raised.value) == (
+        f"the cache cannot be written: No space left on device: {store.root} (the same command goes on later)"
+    )
+    assert store.broken == [str(raised.value)]
+    assert left(store) == []
+    assert pickle.loads(pickle.dumps(store)).broken == []
+
+
+def test_an_array_that_numpy_has_not_written_in_full_is_refused(store):
+    """On a full disk ``np.save`` says nothing of the last bytes."""
+
+    def short(folder):
+        np.save(folder / "data.npy", np.arange(500))
+        os.truncate(folder / "data.npy", 4096)
+
+    with pytest.raises(StoreError, match="4096 of 4128 bytes written"):
+        store.put(KEY, short, {})
+    assert left(store) == []
+    for values in (np.arange(500), np.float32(1), np.zeros((0, 3)), np.zeros((3, 2), order="F")):
+        store.put(str(values.shape), lambda folder, values=values: np.save(folder / "data.npy", values), {})
+    assert len(left(store)) == 4
+
+
+@pytest.mark.parametrize(("number", "fails"), [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False)])
+def test_what_cannot_be_synced_is_not_kept(store, monkeypatch, number, fails):
+    """But for file systems that cannot sync at all."""
+
+    def sync(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    if fails:
+        with pytest.raises(StoreError):
+            store.put(KEY, write, {})
+    else:
+        store.put(KEY, write, {})
+    assert left(store) == [] if fails else [KEY]
+
+
+def test_a_corrupt_object_makes_way_for_a_new_one(store, capsys):
+    store.put(KEY, write, {"by": "first"})
+    damage_bit(store.path(KEY))
+    fresh(store).put(KEY, write, {"by": "second"})
+    assert "is corrupt" in capsys.readouterr().err
+    assert fresh(store).has(KEY)
+    assert fresh(store).manifest(KEY)["by"] == "second"
+
+
+def test_what_somebody_else_has_mended_stays(store, monkeypatch):
+    """Found corrupt; but when its turn comes, another run has dropped it and made it again."""
+    store.put(KEY, write, {})
+    found = iter(["checksum of data.npy", None])
+    monkeypatch.setattr("benchmark.store.fault", lambda folder: next(found))
+    assert fresh(store).has(KEY)
+    assert left(store) == [KEY]
+
+
+def test_every_bit_of_a_manifest_counts(store):
+    store.put(KEY, write, {"kind": "training", "cost": {"seconds": 1.5}})
+    path = store.path(KEY) / MANIFEST
+    whole = path.read_bytes()
+    assert json.loads(whole)["sha256"] == hashlib.sha256(whole[78:]).hexdigest()
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        assert fault(store.path(KEY)), place
+    path.write_bytes(whole)
+    assert fault(store.path(KEY)) is None
+
+
+def test_a_manifest_of_the_first_kind_is_read(store):
+    store.put(KEY, write, {"kind": "training"})
+    path = store.path(KEY) / MANIFEST
+    about = json.loads(path.read_bytes())
+    del about["sha256"]
+    path.write_text(json.dumps(about, indent=1, sort_keys=True))
+    assert fresh(store).has(KEY)
+    damage_bit(store.path(KEY))
+    assert not fresh(store).has(KEY)
+
+
+def test_the_dead_are_swept_away_and_the_living_are_not(store):
+    store.put(KEY, write, {})
+    (store.root / "objects" / "dead.0123abcd.tmp").mkdir()
+    (store.root / "locks" / "dead.lock").touch()
+    for name in ("dead", "dead.new", "live"):
+        (store.root / "progress" / name).write_text("0.5")
+    for name in (KEY, "live"):  # of a training that is done, and of one that is not
+        (store.root / "checkpoints" / name).mkdir(parents=True)
+
+    def during(folder):
+        with store.lock("live"):
+            assert len(store.sweep(remove=False)) == 5
+            swept = {path.relative_to(store.root).as_posix() for path in Store.at(store.root).sweep()}
+            assert swept == set()  # ``at`` has swept
+        write(folder)
+
+    store.put("other", during, {})
+    assert left(store) == [KEY, "other"]
+    assert sorted(path.name for path in (store.root / "progress").iterdir()) == ["live"]
+    assert sorted(path.name for path in (store.root / "checkpoints").iterdir()) == ["live"]
+    assert [path.name for path in (store.root / "locks").iterdir()] == [IN_USE]
+
+
+def test_to_look_is_to_use(store):
+    store.put(KEY, write, {})
+    age(store.path(KEY))
+    before = store.path(KEY).stat().st_mtime
+    fresh(store).keys("k")
+    assert store.path(KEY).stat().st_mtime == before
+    assert fresh(store).has(KEY)
+    assert store.path(KEY).stat().st_mtime > before + 10**5
+
+
+def test_a_dropped_object_is_gone(store):
+    store.put(KEY, write, {})
+    store.drop(KEY)
+    store.drop(KEY)
+    assert not store.has(KEY)
+    assert left(store) == []

@@ -12,7 +12,7 @@ import pytest
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.prepare import prepare
-from benchmark.runner import dry_run, run
+from benchmark.runner import dry_run, run, work
 from benchmark.store import Store
 from benchmark.strategies import PLAIN, Chosen, check, chosen
 from leaderboard.records import path_for, read
@@ -27,6 +27,7 @@ class Twin(Plain):
     """What plain does, under another name."""
 
     name = "twin"
+    cost = 2.5
 
     def __init__(self, rate: float = 0.5, loud: bool = False) -> None:
         self.rate = rate
@@ -158,11 +159,26 @@ def plain(config):
 
 
 def test_strategies_are_told_apart_by_what_is_not_the_default(where):
-    found = chosen(["twin[loud=true,rate=0.25]", "plain", "twin[rate=0.5]", "twin", "twin[rate=.25,loud=true]"])
-    assert found == (PLAIN, Chosen("twin[loud=true,rate=0.25]"), Chosen("twin"))
+    found = chosen(["twin[rate=.25,loud=true]", "plain", "twin[rate=0.5]"])
+    assert found == (PLAIN, Chosen("twin[loud=true,rate=0.25]", cost=2.5), Chosen("twin", cost=2.5))
     assert chosen(one.name for one in found) == found
     assert chosen([]) == (PLAIN,)
+    assert chosen(["twin[loud=true]", "twin"])[1:] != chosen(["twin"])[1:]
     assert chosen(["masked"])[1].masks == Reading("each", "masks", (("tolerance", 0.5),))
+
+
+@pytest.mark.parametrize(
+    ("specs", "said"),
+    [
+        (["twin", "twin"], "--strategy takes different strategies, found twin twice"),
+        (["twin[rate=.5]", "plain", "twin"], "found twin[rate=.5] and twin, which are the same"),
+        (["plain", "plain"], "found plain twice"),
+    ],
+)
+def test_no_strategy_is_named_twice(where, specs, said):
+    with pytest.raises(UserError) as error:
+        chosen(specs)
+    assert str(error.value).endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +202,17 @@ def test_what_is_wrong_with_a_strategy_is_said_before_anything_runs(config, spec
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_progress_is_foretold_from_what_steps_cost(config):
+    setup = prepare(replace(config, strategies=("twin", "masked"), seeds=(0,)))
+    [of] = setup.seeds
+    plain, twin, masked = (work(setup.joint(of, strategy=one), setup) for one in setup.strategies)
+    examples = 4 * 32
+    assert twin - plain == pytest.approx(1.5 * examples)
+    assert masked == plain > examples
+    ours = chosen(["gradvac", "subnet-random", "meta", "meta[algorithm=reptile]"])
+    assert [one.cost for one in ours] == [1.0, 1.4, 1.1, 3.2, 4.2]
 
 
 def test_masks_need_a_model_with_heads(where):
@@ -215,7 +242,7 @@ def test_plain_alone_knows_of_no_strategies(plain, config):
 
 def test_what_does_the_same_gains_nothing_and_trains_no_language_alone_again(plain, config, capsys):
     before = trainings(config)
-    result = run(replace(config, strategies=("twin[rate=0.25]", "plain", "twin[rate=0.25]")))
+    result = run(replace(config, strategies=("twin[rate=0.25]", "plain")))
     assert result.failures == []
     assert "groups and strategies: " in capsys.readouterr().err
     records = by_name(result.records)

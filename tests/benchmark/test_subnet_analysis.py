@@ -1,20 +1,21 @@
-"""Overlaps and conflicts of subnetworks against loops, simulations and single backward passes."""
+"""Overlaps of subnetworks against loops and simulations, and what records tell of them."""
 
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
-from benchmark.training import model as models
-from benchmark.training.batches import Encoded, Mixture
-from benchmark.training.gates import Gates
-from benchmark.training.model import blocks, cross_entropy
-from benchmark.training.subnet_analysis import against_another_seed, conflict, gradient_cosines, removed
-from benchmark.training.subnet_masks import KINDS, between, by_chance, described
-from tasks.languages import language
+from benchmark.config import RunConfig
+from benchmark.results import RecordMaker
+from benchmark.runner import run
+from benchmark.training.subnet_analysis import against_another_seed
+from benchmark.training.subnet_masks import KINDS, between, by_chance, described, stored
+from leaderboard.resampling import seed_interval
 
 CODES = ("deu", "nld", "rus")
 
@@ -67,55 +68,88 @@ def test_nothing_left_of_a_kind_is_no_overlap():
     assert told["kept"]["heads"]["deu"] == [0.0] * 3
 
 
-def test_conflict_counts_pairs_once():
-    cosines = np.array([[[1, -0.5, np.nan], [-0.5, 1, 0.25], [np.nan, 0.25, 1]], np.full((3, 3), -0.1)])
-    found = conflict(cosines)
-    assert found["share"] == pytest.approx(4 / 5)
-    assert found["depth"] == pytest.approx((0.5 + 0 + 0.3) / 5)
-    assert all(np.isnan(value) for value in conflict(np.full((2, 2), np.nan)).values())
-    calm = np.eye(3)
-    assert removed(cosines, calm, cosines / 2) == {
-        "whole": found,
-        "masked": {"share": 0.0, "depth": 0.0},
-        "random": {"share": found["share"], "depth": pytest.approx(found["depth"] / 2)},
-        "removed": found,
-        "beyond random": {"share": found["share"], "depth": pytest.approx(found["depth"] / 2)},
+def test_what_is_kept_with_a_training_comes_back(tmp_path):
+    masks = drawn(3)
+    for code, mask in masks.items():
+        for kind, values in mask.items():
+            np.save(tmp_path / f"{code}.{kind}.npy", values)
+    np.save(tmp_path / "other.npy", np.zeros(2))
+    (tmp_path / "history.json").write_text("{}")
+    found = stored(tmp_path)
+    assert sorted(found) == list(CODES)
+    for code, kind in itertools.product(CODES, KINDS):
+        assert np.array_equal(found[code][kind], masks[code][kind])
+    (tmp_path / "none").mkdir()
+    assert stored(tmp_path / "none") == {}
+
+
+def test_masks_are_compared_without_torch():
+    code = "import sys, benchmark.results, benchmark.training.subnet_analysis; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n", done.stderr
+
+
+class Kept:
+    """A store that keeps the masks of some trainings, ``{key: masks}``."""
+
+    def __init__(self, folder, kept):
+        for key, masks in kept.items():
+            (folder / key).mkdir()
+            for code, mask in masks.items():
+                for kind, values in mask.items():
+                    np.save(folder / key / f"{code}.{kind}.npy", values)
+        self.path, self.has = folder.joinpath, lambda key: (folder / key).exists()
+
+
+def test_masks_of_each_seed_are_held_against_the_next_and_the_last_s_against_the_first(tmp_path):
+    kept = {"a": drawn(0), "b": {}, "d": drawn(1), "e": drawn(2)}  # b keeps no masks, c has failed
+    maker = SimpleNamespace(setup=SimpleNamespace(store=Kept(tmp_path, kept)))
+
+    def again(**keys):
+        return RecordMaker._again(maker, {int(seed[1:]): SimpleNamespace(key=key) for seed, key in keys.items()})
+
+    found = again(s9="a", s1="b", s2="c", s4="d", s3="e")
+    assert found == {
+        9: {"again": against_another_seed(kept["a"], kept["d"])},
+        4: {"again": against_another_seed(kept["d"], kept["e"])},
+        3: {"again": against_another_seed(kept["e"], kept["a"])},
     }
+    assert again(s9="a", s1="b", s2="c") == {}
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_cosines_against_a_backward_pass_of_each_language(tiny, examples, masked):
-    sets = {language(code): Encoded.open(tiny.store.path(tiny.encode(examples(code, 12)))) for code in CODES}
-    step = next(one for one in Mixture(sets).epoch(12, 0) if len(one) == 3)
-    model = models.load(tiny.folder, 2, 0)
-    with torch.no_grad():
-        generator = torch.Generator().manual_seed(0)
-        for parameter in model.parameters():
-            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
-    masks = drawn(4, layers=2) if masked else None
-    if masks:
-        for mask in masks.values():
-            mask["heads"] = mask["heads"][:, :2]
-    model.train()
-    before = torch.get_rng_state()
-    found = gradient_cosines(model, dict(reversed(step.items())), cross_entropy, masks)
-    assert model.training
-    assert torch.equal(before, torch.get_rng_state())
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
-    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
-    model.eval()
-    gradients = {}
-    for one, batch in step.items():
-        with Gates(model) as gates:
-            if masks:
-                for kind in KINDS:
-                    setattr(gates, kind, torch.tensor(masks[one.code][kind], dtype=torch.float32))
-            cross_entropy(model, batch).backward()
-        gradients[one.code] = {name: p.grad.double().flatten() for name, p in model.named_parameters()}
-        model.zero_grad()
-    assert found.keys() == blocks(model).keys()
-    for block, names in blocks(model).items():
-        each = [torch.cat([gradients[code][name] for name in names]) for code in CODES]
-        for s, t in itertools.product(range(3), repeat=2):
-            expected = torch.cosine_similarity(each[s], each[t], dim=0).item()
-            assert found[block][s, t] == pytest.approx(expected, abs=1e-4), block
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """Of a small run, by measure and strategy."""
+    config = RunConfig(
+        ("overlap",), "cldr-names", ("deu", "nld", "rus", "ukr"), seeds=(4, 2), epochs=1, max_train=12, max_eval=9,
+        groups=2, draws=1, strategies=("subnet-dynamic[every=1]",), device="cpu", jobs=1,
+        cache=tmp_path_factory.mktemp("cache"), output=tmp_path_factory.mktemp("results"),
+    )  # fmt: skip
+    result = run(config)
+    assert result.failures == []
+    return {(record.measure, record.strategy): record for record in result.records}
+
+
+def test_a_record_tells_of_it(records):
+    told = records["joint", "subnet-dynamic[every=1]"].training
+    assert list(told) == ["4", "2"]
+    for kind in KINDS:
+        assert told["4"]["again"][kind]["by_language"] == told["2"]["again"][kind]["by_language"]
+        square = np.array(told["4"]["overlap"][kind])
+        assert told["4"]["again"][kind]["between"] == pytest.approx(square[np.triu_indices(4, 1)].mean(), abs=1e-4)
+    assert 0 < told["4"]["again"]["units"]["itself"] < 1
+    assert records["joint", "plain"].training is None
+
+
+def test_scores_by_seed_have_the_means_that_are_told(records):
+    for record in records.values():
+        for kind in ("grouped", "multilingual", "monolingual", "majority", "plain"):
+            if (score := getattr(record.scores, kind)) is not None:
+                means = {code: np.mean(values) for code, values in score.by_seed.items()}
+                assert means == pytest.approx(score.per_language)
+    joint, overlap = records["joint", "subnet-dynamic[every=1]"], records["overlap", "plain"]
+    own = np.mean([*joint.scores.grouped.by_seed.values()], axis=0)
+    plain = np.mean([*joint.scores.plain.by_seed.values()], axis=0)
+    assert seed_interval(own - plain) == pytest.approx(joint.intervals.over_plain.seeds)
+    own, random = np.mean([*overlap.scores.grouped.by_seed.values()], axis=0), overlap.scores.random.by_seed
+    assert seed_interval(own - random) == pytest.approx(overlap.intervals.over_random.seeds)

@@ -342,7 +342,7 @@ def test_a_loss_that_is_not_finite_fails(mixture, fresh, hyper):
     of = fresh()
     with torch.no_grad():
         of.head.bias[0] = math.nan
-    with pytest.raises(TrainingFailed, match=r"^the loss is nan after epoch 1 \(lr 0.001\)$"):
+    with pytest.raises(TrainingFailed, match=r"^the loss is nan at step 1 of 18 \(lr 0.001\)$"):
         train(of, mixture, hyper, Plain(), 0, CPU)
 
 

@@ -81,11 +81,13 @@ def test_means_over_all_steps_and_along_them(steps, parts, groups):
                 turns += [(part, value != 0) for value in off.flatten()]
         assert found["cosine"] == mean(c for *_, c in pairs)
         assert found["conflicts"] == mean(c < 0 for *_, c in pairs)
+        assert found["depth"] == mean(max(-c, 0) for *_, c in pairs)
         assert found["step"] == mean(c for _, c in moves)
         assert found["corrected"] == mean(c for _, c in turns)
         for part in range(parts):
             assert found["cosine_along"][part] == mean(c for p, *_, c in pairs if p == part)
             assert found["conflicts_along"][part] == mean(c < 0 for p, *_, c in pairs if p == part)
+            assert found["depth_along"][part] == mean(max(-c, 0) for p, *_, c in pairs if p == part)
             assert found["step_along"][part] == mean(c for p, c in moves if p == part)
             assert found["corrected_along"][part] == mean(c for p, c in turns if p == part)
         assert {len(found[name]) for name in found if name.endswith("_along")} == {parts}

@@ -45,7 +45,7 @@ def test_the_text_is_canonical_and_readable(make_record, tmp_path):
     assert '  "languages": ["amh", "hau", "swa", "tso", "orm"],\n' in text
 
 
-@given(row=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=5, max_size=5))
+@given(row=st.lists(st.floats(-1e100, 1e100), min_size=5, max_size=5))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_floats_round_trip(make_record, tmp_path, row):
     record = make_record(similarity={"matrix": [row] * 5, "coverage": None, "symmetric": False})
