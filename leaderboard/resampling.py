@@ -234,25 +234,45 @@ def _resampled(a: Counts, b: Counts, metric: str, draws: int, rng: np.random.Gen
             f"items: expected [runs, items, 3, classes], at least one item, found {a.shape}, {b.shape}"
         )
     both = np.concatenate([a, b])
-    by_item = np.ascontiguousarray(both.swapaxes(0, 1)).reshape(both.shape[1], -1)
-    kinds, counts = np.unique(by_item, axis=0, return_counts=True)
+    kinds, counts = _kinds(both)
     total = int(counts.sum())
-    drawn = rng.multinomial(total, counts / total, size=draws).astype(np.float64)
-    sums = (drawn @ kinds).reshape(draws, len(both), 3, -1)
-    scores = np.stack([_score(sums[:, run], metric) for run in range(len(both))])
+    drawn = _drawn(counts, draws, rng)
+    exact = np.float32 if total * int(both.max()) < 1 << 24 else np.float64  # sums of whole numbers
+    sums = kinds.T.astype(exact) @ drawn.T.astype(exact)
+    scores = np.stack([_score(one, metric) for one in sums.reshape(len(both), 3, -1, draws)])
     difference: Vector = scores[: len(a)].mean(axis=0) - scores[len(a) :].mean(axis=0)
     return difference
 
 
-def _score(sums: NDArray[np.float64], metric: str) -> Vector:
-    """The metric of each resample, from ``[draws, 3, classes]``."""
-    hits, gold, predicted = sums[:, 0], sums[:, 1], sums[:, 2]
+def _drawn(counts: NDArray[np.int64], draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How many of each kind a resample has, ``[draws, kinds]``: from as many items as there are."""
+    total, kinds = int(counts.sum()), len(counts)
+    if 2 * kinds <= total:
+        return rng.multinomial(total, counts / total, size=draws)
+    # A binomial draw for each kind takes longer than one of every item.
+    which = np.repeat(np.arange(kinds), counts)[rng.integers(total, size=(draws, total))]
+    which += kinds * np.arange(draws)[:, None]
+    return np.bincount(which.ravel(), minlength=draws * kinds).reshape(draws, kinds)
+
+
+def _kinds(both: Counts) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64]]:
+    """The different items of ``[runs, items, 3, classes]``, in lexicographic order, and how many of each."""
+    width = np.min_scalar_type(int(both.max())).newbyteorder(">")  # bytes in the order of the numbers
+    by_item = np.ascontiguousarray(both.swapaxes(0, 1).reshape(both.shape[1], -1).astype(width))
+    rows = by_item.view(np.dtype((np.void, by_item.itemsize * by_item.shape[1]))).ravel()
+    _, first, counts = np.unique(rows, return_index=True, return_counts=True)
+    return by_item[first], counts
+
+
+def _score(sums: NDArray[np.floating[Any]], metric: str) -> Vector:
+    """The metric of each resample, from ``[3, classes, draws]``."""
+    hits, gold, predicted = sums.astype(np.float64)
     if metric == "accuracy":
-        accuracy: Vector = hits.sum(axis=1) / gold.sum(axis=1)
+        accuracy: Vector = hits.sum(axis=0) / gold.sum(axis=0)
         return accuracy
     present = gold + predicted
     f1 = 2 * hits / np.where(present > 0, present, 1.0)
     weights = gold if metric == "weighted_f1" else (present > 0).astype(np.float64)
-    total = weights.sum(axis=1)
-    score: Vector = (f1 * weights).sum(axis=1) / np.where(total > 0, total, 1.0)  # a resample without spans: 0
+    total = weights.sum(axis=0)
+    score: Vector = (f1 * weights).sum(axis=0) / np.where(total > 0, total, 1.0)  # a resample without spans: 0
     return score

@@ -91,7 +91,7 @@ from benchmark.cover import cover
 from benchmark.grouping import agglomerative, default_k, partition, random_partitions
 from leaderboard.statistics import correlations, item_interval
 
-n, items, labels, draws = 100, 400, 4, 3
+n, items, labels, seeds, draws = 100, 1000, 4, 3, 20
 random = np.random.default_rng(0)
 hidden = random.normal(size=(n, 6))
 alike = -np.linalg.norm(hidden[:, None] - hidden[None], axis=-1)
@@ -110,7 +110,7 @@ def counts(runs):
         one[np.arange(items), 1, gold] = one[np.arange(items), 2, said] = 1
     return found
 
-systems = [[(counts(1), counts(runs)) for _ in range(n)] for runs in (1, 1, draws)]
+systems = [[(counts(seeds), counts(runs * seeds)) for _ in range(n)] for runs in (1, 1, draws)]
 parts = {
     "correlations": lambda: correlations(S, T, T, [T, T + 0.1], seed=0, controls=controls),
     "correlations with gaps": lambda: correlations(gaps, T, T, [T, T + 0.1], seed=0, controls=controls),
