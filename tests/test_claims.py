@@ -26,7 +26,7 @@ CODES = {letter: codes.split() for letter, codes in _CODES.items()}
 BRANCHES = ("rus ukr bul pol ces", "deu nld eng dan swe", "ita fra spa", "fin est hun", "tur aze kaz", "hin mar")
 RELATED = {"N": 10 + 6 + 1 + 1 + 3 + 1, "T": 4}  # pairs
 SIZES = {"N": ("cldr-names", 20), "T": ("udpos", 8), "A": ("afrisenti", 8)}
-RIVALS = ("overlap[unit=subwords]", "typology", "embedding", "topic[by=words]")
+RIVALS = ("overlap[unit=subwords]", "typology", "embedding", "topic")
 HOW = ("pcgrad", "gradvac", "gradvac[beta=0.5]", "meta", "subnet-static", "subnet-random", "subnet-dynamic")
 LOOK = ("watched", "subnet-static[watch=true]", "subnet-random[watch=true]", "subnet-dynamic[watch=true]")
 FEW = ("subnet-static", "subnet-dynamic", "meta", "meta[masks=static]", "meta[masks=dynamic]")
@@ -107,7 +107,7 @@ class World:
             rivals["embedding"] = T + 0.05 * rng.normal(size=(n, n))
         elif self.tie == 0:
             T = rng.normal(size=(n, n))
-        rivals["typology"], rivals["topic[by=words]"] = typology, symmetric(rng, n) + self.tie * gradsim
+        rivals["typology"], rivals["topic"] = typology, symmetric(rng, n) + self.tie * gradsim
         first, second = (typology, symmetric(rng, n)) if self.tie >= 0 else (-typology, typology)
         if self.tie == 0:
             first = symmetric(rng, n)

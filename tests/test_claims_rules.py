@@ -91,6 +91,16 @@ def test_correlation_over_languages_against_scipy(rules):
     assert p == pytest.approx(exact, abs=0.04)
 
 
+@pytest.mark.parametrize("languages", [8, 20])
+def test_the_smallest_correlation_is_found_four_times_in_five(rules, languages):
+    rng = np.random.default_rng(3)
+    r = 2 * np.sin(np.pi * rules.smallest_correlation(languages) / 6)  # of normal values with that Spearman
+    x, noise = rng.normal(size=(2, 1000, languages))
+    y = r * x + np.sqrt(1 - r * r) * noise
+    found = [stats.spearmanr(*pair).pvalue < 0.05 for pair in zip(x, y, strict=True)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.07)
+
+
 def test_resampled_languages_are_copies_that_are_not_paired_with_each_other(rules):
     rng = np.random.default_rng(4)
     S, T = symmetric(rng, 6), symmetric(rng, 6)
