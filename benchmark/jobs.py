@@ -109,9 +109,9 @@ class Outcome:
 
 
 def scored(store: Store, training: str) -> dict[tuple[str, str], str]:
-    """``(split, examples key) → scores key``: what a training has been scored on already."""
+    """``(split, examples key) → key``: the sets that a training has predicted already, and where."""
     found = {}
-    for key in store.keys(f"{training}.scores."):
+    for key in store.keys(f"{training}.predictions."):
         if store.has(key):
             for split, examples in store.manifest(key)["sets"]:
                 found[split, examples] = key
@@ -133,10 +133,12 @@ def unadapted(job: TrainJob, store: Store) -> list[Shots]:
     return [one for one in job.shots if not store.has(one.key(job.key))]
 
 
-def predictions(store: Store, scores: str, split: str, examples: str) -> np.ndarray[Any, Any]:
-    """Predicted labels on one set, in the order of its targets, from a scores object (see ``scored``)."""
-    found: np.ndarray[Any, Any] = np.load(store.path(scores) / f"{split}-{examples[:16]}.npy", allow_pickle=False)
-    return found
+def predictions(store: Store, key: str) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
+    """``(split, examples key) → predicted labels``, in the order of a set's targets; ``key``: from ``scored``."""
+    about = store.manifest(key)
+    found = np.load(store.path(key) / "predictions.npy", allow_pickle=False)
+    each = np.split(found, np.cumsum(about["sizes"])[:-1])
+    return {(split, examples): said for (split, examples), said in zip(about["sets"], each, strict=True)}
 
 
 def execute(job: TrainJob, store: Store) -> Outcome:

@@ -57,22 +57,19 @@ class Systems:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self._scored: dict[str, dict[tuple[str, str], str]] = {}
-        self._predicted: dict[tuple[str, str, str], Predictions | None] = {}
+        self._predicted: dict[str, dict[tuple[str, str], Predictions]] = {}  # by training; split and examples key
         self._gold: dict[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64] | None]] = {}
 
     def predicted(self, job: TrainJob, split: str, code: str) -> Predictions | None:
         """Predicted labels of a training, ``None`` if it failed."""
-        place = (job.key, split, code)
-        if place not in self._predicted:
+        if job.key not in self._predicted:
             store = self.setup.store
-            if job.key not in self._scored:
-                self._scored[job.key] = scored(store, job.key)
-            have = self._scored[job.key]
-            examples = next(e.examples for e in job.evaluate if (e.split, e.language) == (split, code))
-            there = (split, examples) in have
-            self._predicted[place] = predictions(store, have[split, examples], split, examples) if there else None
-        return self._predicted[place]
+            found: dict[tuple[str, str], Predictions] = {}
+            for key in {*scored(store, job.key).values()}:
+                found |= predictions(store, key)
+            self._predicted[job.key] = found
+        examples = next(e.examples for e in job.evaluate if (e.split, e.language) == (split, code))
+        return self._predicted[job.key].get((split, examples))
 
     def gold(self, split: str, code: str) -> NDArray[np.int64]:
         """All labels of a language and split, of texts or of words."""

@@ -197,14 +197,13 @@ def _evaluate(
     found = predict(model, data, device, job.hyper.precision, [masks.get(one.language) for one in sets])
 
     def write(folder: Path) -> None:
-        for one, said in zip(sets, found, strict=True):
-            np.save(folder / f"{one.split}-{one.examples[:16]}.npy", said)
+        np.save(folder / "predictions.npy", np.concatenate(found))  # one file: each is synced to disk
 
     covered = [[one.split, one.examples] for one in sets]
     cost = {"seconds": time.perf_counter() - begun, "peak_memory_mb": peak_memory_mb(device)}
-    about = {"kind": "scores", "training": job.key, "sets": covered, "cost": cost}
-    key = f"{job.key}.scores.{digest(covered)[:16]}"
-    store.put(key, write, about)
+    about = {"kind": "scores", "training": job.key, "sets": covered, "sizes": [len(said) for said in found]}
+    key = f"{job.key}.predictions.{digest(covered)[:16]}"
+    store.put(key, write, {**about, "cost": cost})
 
 
 def _adapt(

@@ -217,7 +217,7 @@ def test_execute_trains_reads_and_scores(bench, monkeypatch):
     have = scored(store, job.key)
     assert set(have) == {(one.split, one.examples) for one in job.evaluate}
     for one in job.evaluate:
-        said = predictions(store, have[one.split, one.examples], one.split, one.examples)
+        said = predictions(store, have[one.split, one.examples])[one.split, one.examples]
         data = Encoded.open(store.path(one.examples))
         (expected,) = predict(of, [data], torch.device("cpu"), "fp32")
         assert said.tolist() == expected.tolist()
@@ -253,13 +253,13 @@ def test_a_second_time_does_nothing(bench):
 def test_a_set_added_later_trains_nothing(bench):
     job = bench.job(["deu"], evaluate=bench.sets("test", codes=["deu", "nld"]))
     execute(job, bench.store)
-    before, old = times(bench.store, job.key), bench.store.keys(f"{job.key}.scores.")
+    before, old = times(bench.store, job.key), bench.store.keys(f"{job.key}.predictions.")
     more = replace(job, evaluate=bench.sets("dev", "test"))
     assert missing(more, bench.store)[0] is False
     assert len(missing(more, bench.store)[2]) == 4
     assert execute(more, bench.store) == Outcome(job, trained=False)
     assert times(bench.store, job.key) == before
-    (new,) = set(bench.store.keys(f"{job.key}.scores.")) - set(old)
+    (new,) = set(bench.store.keys(f"{job.key}.predictions.")) - set(old)
     assert len(bench.store.manifest(new)["sets"]) == 4  # the two others are not scored again
     assert missing(more, bench.store) == (False, [], [])
 
@@ -280,18 +280,18 @@ def test_a_reading_added_later_is_of_the_same_training(bench, tiny_folder, tmp_p
     assert content(bench.store, job.key)["model.safetensors"] == content(other.store, job.key)["model.safetensors"]
 
     before = times(other.store, job.key)
-    scores = other.store.keys(f"{job.key}.scores.")
+    scores = other.store.keys(f"{job.key}.predictions.")
     later = replace(job, readings=(other.reading(), other.reading(probes=3)))
     assert execute(later, other.store) == Outcome(job, trained=False)
     assert times(other.store, job.key) == before
-    assert other.store.keys(f"{job.key}.scores.") == scores
+    assert other.store.keys(f"{job.key}.predictions.") == scores
     key = bench.reading().key(job.key)
     assert content(bench.store, key) == content(other.store, key)
 
     # Scored after the reading, the model is still the trained one.
     last = replace(later, readings=(*later.readings, other.reading(probes=1)), evaluate=other.sets("dev"))
     execute(last, other.store)
-    (dev,) = set(other.store.keys(f"{job.key}.scores.")) - set(scores)
+    (dev,) = set(other.store.keys(f"{job.key}.predictions.")) - set(scores)
     execute(replace(with_reading, evaluate=bench.sets("dev")), bench.store)
     assert content(bench.store, dev) == content(other.store, dev)
 
@@ -327,7 +327,7 @@ def test_patience_stops_by_the_dev_score_and_keeps_the_best(bench):
 
     found = []
     for one in job.evaluate:
-        said = predictions(bench.store, kept["dev", one.examples], "dev", one.examples)
+        said = predictions(bench.store, kept["dev", one.examples])["dev", one.examples]
         found.append(np.mean(said == Encoded.open(bench.store.path(one.examples)).labels))
     assert np.mean(found) == pytest.approx(scores[best])
 

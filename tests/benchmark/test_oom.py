@@ -462,7 +462,7 @@ def test_a_job_tells_of_its_micro_batches(bench, monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "three (seed 0): the device has no room for 8 examples at once; each step was made 2 at a time\n"
     )
-    assert len(store.keys(f"{job.key}.scores.")) == 1
+    assert len(store.keys(f"{job.key}.predictions.")) == 1
 
 
 def test_a_job_that_has_no_room_fails_and_is_done_when_there_is(bench, monkeypatch):

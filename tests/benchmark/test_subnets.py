@@ -544,7 +544,7 @@ def test_from_readings_in_the_store_to_predictions(tiny, examples, hyper, monkey
         for kind in KINDS:
             np.testing.assert_array_equal(np.load(store.path(job.key) / f"{code}.{kind}.npy"), mask[kind])
         closed += (mask["units"] == 0).sum()
-        said = predictions(store, have["test", one.examples], "test", one.examples)
+        said = predictions(store, have["test", one.examples])["test", one.examples]
         (expected,) = predict(zeroed(model, mask)[0], [Encoded.open(store.path(one.examples))], CPU, "fp32")
         np.testing.assert_array_equal(said, expected)
     assert closed > 0

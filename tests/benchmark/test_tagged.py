@@ -257,7 +257,7 @@ def test_a_training_learns_tags_and_keeps_what_it_said(tiny, hyper):
     outcome = execute(job, tiny.store)
     assert outcome.error is None
     data = Encoded.open(tiny.store.path(test))
-    said = predictions(tiny.store, scored(tiny.store, job.key)["test", test], "test", test)
+    said = predictions(tiny.store, scored(tiny.store, job.key)["test", test])["test", test]
     reached = score("span_f1", data.targets, said, TAGS, data.words)
     assert reached > 0.9
     history = json.loads((tiny.store.path(job.key) / "history.json").read_text("utf8"))

@@ -150,7 +150,8 @@ def test_nothing_but_trainings_and_pairs_grows_faster(benchmark: BenchmarkFixtur
 
 
 def test_groups_and_statistics_of_100_languages(benchmark: BenchmarkFixture) -> None:
-    """What one record takes at most: a measure that does not know every pair, by the slowest rule for groups."""
+    """What one record takes: a measure that does not know every pair, 1,000 items, three seeds, 20 random
+    partitions."""
 
     def measured() -> dict[str, float]:
         arguments = [sys.executable, "-c", STATISTICS]
@@ -161,6 +162,6 @@ def test_groups_and_statistics_of_100_languages(benchmark: BenchmarkFixture) -> 
     seconds = benchmark.pedantic(measured, rounds=1)
     benchmark.extra_info.update(seconds)
     print("\n" + ", ".join(f"{name} {taken:.1f} s" for name, taken in seconds.items()))
-    rules = ("partition", "agglomerative", "cover")
-    rest = ("correlations with gaps", "gains", "auto", "random partitions")
-    assert max(seconds[name] for name in rules) + sum(seconds[name] for name in rest) < 10
+    asked = ("partition", "correlations with gaps", "gains", "random partitions")  # unless told otherwise
+    assert sum(seconds[name] for name in asked) < 10
+    assert max(seconds.values()) < 10

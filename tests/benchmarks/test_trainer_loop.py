@@ -120,7 +120,7 @@ for turn in range(rounds):
     mine = {}
     for code, job in zip(codes, jobs):
         have = scored(turned, job.key)
-        mine[code] = {one.language: predictions(turned, have["test", one.examples], "test", one.examples)
+        mine[code] = {one.language: predictions(turned, have["test", one.examples])["test", one.examples]
                       for one in job.evaluate}
 
 commonest = {code: majority(encoded["train", code].targets.tolist()) for code in codes}
