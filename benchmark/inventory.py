@@ -11,7 +11,17 @@ from typing import Any
 
 from benchmark.store import MANIFEST, Store
 
-KINDS = ("training", "scores", "reading", "shots", "tokens", "scratch model", "checkpoint", "download", "index")
+KINDS = (
+    "training",
+    "predictions",
+    "reading",
+    "shots",
+    "tokens",
+    "scratch model",
+    "checkpoint",
+    "download",
+    "index",
+)
 NONE = "–"
 
 
@@ -125,7 +135,7 @@ def _label(about: Mapping[str, Any], jobs: Mapping[str, Any]) -> str:
     of = jobs.get(str(about.get("training", "")))
     suffix = f" of {_training(of)}" if of else ""
     match about.get("kind"):
-        case "scores":
+        case "predictions":
             return f"{len(about.get('sets') or [])} sets{suffix}"
         case "reading":
             reading = about.get("reading")

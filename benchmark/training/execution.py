@@ -201,7 +201,7 @@ def _evaluate(
 
     covered = [[one.split, one.examples] for one in sets]
     cost = {"seconds": time.perf_counter() - begun, "peak_memory_mb": peak_memory_mb(device)}
-    about = {"kind": "scores", "training": job.key, "sets": covered, "sizes": [len(said) for said in found]}
+    about = {"kind": "predictions", "training": job.key, "sets": covered, "sizes": [len(said) for said in found]}
     key = f"{job.key}.predictions.{digest(covered)[:16]}"
     store.put(key, write, {**about, "cost": cost})
 

@@ -37,12 +37,16 @@ def store(tmp_path):
     put("names1", of(1000), {"kind": "training", "job": job("cldr-names@1", ["deu"], "model1")})
     put("names2", of(2000), {"kind": "training", "job": job("cldr-names[classes=3]@1", ["deu", "nld"], "model1")})
     put("tweets", of(4000), {"kind": "training", "job": job("afrisenti@1", ["hau"], "model2", strategy="pcgrad")})
-    put("names1.scores.1", of(10), {"kind": "scores", "training": "names1", "sets": [["test", "tokens-test"]]})
+    put(
+        "names1.predictions.1",
+        of(10),
+        {"kind": "predictions", "training": "names1", "sets": [["test", "tokens-test"]]},
+    )
     reading = {"kind": "gradients", "pools": [["deu", "tokens-pool"]]}
     put("tweets.reading.1", of(20), {"kind": "reading", "training": "tweets", "reading": reading})
     shots = {"language": "swa", "k": 16, "support": "tokens-swa", "test": "tokens-swa-test"}
     put("tweets.shots.1", of(30), {"kind": "shots", "training": "tweets", "shots": shots})
-    put("alone.scores.1", of(40), {"kind": "scores", "training": "alone", "sets": []})
+    put("alone.predictions.1", of(40), {"kind": "predictions", "training": "alone", "sets": []})
     put("derived", of(50), {"kind": "reading", "reading": "weights"})
     for name in ("deu", "hau", "nld", "pool", "swa", "swa-test", "test"):
         put(f"tokens-{name}", of(100), {"kind": "tokens", "examples": 5})
@@ -81,8 +85,8 @@ def test_everything_has_its_kind_task_and_label(store):
         "names1": ("training", "cldr-names@1", "deu (seed 0)"),
         "names2": ("training", "cldr-names[classes=3]@1", "deu+nld (seed 0)"),
         "tweets": ("training", "afrisenti@1", "hau by pcgrad (seed 0)"),
-        "names1.scores.1": ("scores", "cldr-names@1", "1 sets of deu (seed 0)"),
-        "alone.scores.1": ("scores", "", "0 sets"),
+        "names1.predictions.1": ("predictions", "cldr-names@1", "1 sets of deu (seed 0)"),
+        "alone.predictions.1": ("predictions", "", "0 sets"),
         "tweets.reading.1": ("reading", "afrisenti@1", "gradients of hau by pcgrad (seed 0)"),
         "derived": ("reading", "", "weights"),
         "tweets.shots.1": ("shots", "afrisenti@1", "swa, 16 shots of hau by pcgrad (seed 0)"),
@@ -149,7 +153,7 @@ def test_prune_by_age(store, capsys):
 def test_prune_of_a_task_leaves_what_others_share(store, capsys):
     before = there(store)
     told(["prune", "--task", "cldr-names"], store, capsys)
-    assert before - there(store) == {"names1", "names2", "names1.scores.1", "tokens-nld", "tokens-test"}
+    assert before - there(store) == {"names1", "names2", "names1.predictions.1", "tokens-nld", "tokens-test"}
     told(["prune", "-t", "afrisenti", "--older-than", "1h"], store, capsys)
     assert "tweets" in there(store)
     told(["prune", "-t", "afrisenti"], store, capsys)

@@ -173,7 +173,7 @@ def test_a_reading_that_fails_harms_nothing_else(tmp_path):
     ]
     assert "found 9" in outcome.unread[0]
     assert setup.store.has(job.readings[0].key(job.key))
-    assert len(setup.store.keys(f"{job.key}.scores.")) == 1
+    assert len(setup.store.keys(f"{job.key}.predictions.")) == 1
 
 
 def test_a_reading_added_later_trains_nothing(tmp_path, monkeypatch):

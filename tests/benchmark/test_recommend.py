@@ -59,7 +59,7 @@ def trainings() -> list[str]:
 
 
 def scored() -> int:
-    return len(list(Path("cache/objects").glob("*.scores.*")))
+    return len(list(Path("cache/objects").glob("*.predictions.*")))
 
 
 def test_the_targets_own_family_comes_first(told: Told) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmark.store import MANIFEST, Store, fault
 
-KINDS = ("training", "scores", "reading", "tokens", "scratch model")
+KINDS = ("training", "predictions", "reading", "tokens", "scratch model")
 
 
 def of_kind(where: Path, kind: str) -> list[Path]:
