@@ -23,6 +23,9 @@ NEVER = {
 # Pickles of our own making that never leave this machine's pipes, and Babel's own data.
 PICKLES = {("benchmark", "afresh.py"), ("tasks", "languages.py")}
 
+# Reads and runs nothing: so that a run that was stopped ends with its own code (see there).
+EMPTY = ("benchmark", "__main__.py", "exec('')")
+
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
     for node in ast.walk(ast.parse(path.read_text("utf8"))):
@@ -43,7 +46,8 @@ def test_nothing_that_can_run_what_it_reads() -> None:
 def check(path: Path, name: str, call: ast.Call) -> None:
     where = f"{path.name}, line {call.lineno}: {name}"
     given = {one.arg: ast.unparse(one.value) for one in call.keywords}
-    assert name not in NEVER or ast.unparse(call) == "exec('')", where  # nothing read, nothing run
+    if (path.parent.name, path.name, ast.unparse(call)) != EMPTY:
+        assert name not in NEVER, where
     if name in ("pickle.load", "pickle.loads"):
         assert (path.parent.name, path.name) in PICKLES, where
     for keyword, value in SAFE.items():

@@ -139,7 +139,7 @@ print(json.dumps({
 @pytest.mark.skipif(
     importlib.util.find_spec("accelerate") is None, reason="the Trainer needs accelerate, which is not installed"
 )
-def test_against_a_loop_of_trainers(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+def test_at_most_three_tenths_of_a_loop_of_trainers(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """Scores are as good as theirs, on a language's own test and on the others', and clearly above a guess."""
 
     def measured() -> dict[str, Any]:
@@ -163,4 +163,4 @@ def test_against_a_loop_of_trainers(benchmark: BenchmarkFixture, tmp_path: Path)
     assert min(other.values()) > found["majority"] + 0.1
     assert abs(own["ours"] - own["trainer"]) < 0.05
     assert abs(other["ours"] - other["trainer"]) < 0.05
-    assert ratio <= 0.4  # the target is .3: docs/performance.md
+    assert ratio <= 0.3

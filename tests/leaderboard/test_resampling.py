@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp
+from scipy.stats import multinomial, ttest_1samp
 from sklearn.metrics import accuracy_score, f1_score
 
 from leaderboard import resampling
 from leaderboard.ranking import prepared, weighted_per_target
-from leaderboard.resampling import permuted_statistics
+from leaderboard.resampling import _drawn, permuted_statistics
 from leaderboard.statistics import (
     centre,
     item_interval,
@@ -210,20 +210,30 @@ def made_of(gold, *systems):
     return tuple(np.array([counts(run) for run in np.atleast_2d(system)]) for system in systems)
 
 
-@pytest.mark.parametrize("runs", [1, 4])  # with many runs hardly two items are of one kind
 @pytest.mark.parametrize("metric", METRICS)
-def test_item_interval_is_a_paired_bootstrap(metric, runs):
-    languages = [systems(1, 120, (runs,)), systems(2, 60, (runs,))]
+def test_item_interval_is_a_paired_bootstrap(metric):
+    languages = [systems(1, 120), systems(2, 60)]
     low, high = item_interval([made_of(*one) for one in languages], metric, draws=4000, seed=5)
     rng = np.random.default_rng(9)
     score = METRICS[metric]
     differences = []
-    for _ in range(600 // runs):
+    for _ in range(600):
         picks = [(parts, rng.integers(len(parts[0]), size=len(parts[0]))) for parts in languages]
-        each = [score(g[i], x[i]) - score(g[i], y[i]) for (g, a, b), i in picks for x, y in zip(a, b, strict=True)]
-        differences.append(np.mean(each))
+        differences.append(np.mean([score(g[i], a[i]) - score(g[i], b[i]) for (g, a, b), i in picks]))
     expected = np.percentile(differences, [2.5, 97.5])
-    assert (low, high) == pytest.approx(expected, abs=0.2 * (expected[1] - expected[0]))
+    assert (low, high) == pytest.approx(expected, abs=0.15 * (expected[1] - expected[0]))
+
+
+@pytest.mark.parametrize("counts", [[90, 6, 3, 1], [5] + [1] * 20])  # each of the two ways to draw
+def test_resamples_have_the_moments_of_a_multinomial(counts):
+    counts = np.array(counts)
+    total, draws = counts.sum(), 20000
+    drawn = _drawn(counts, draws, np.random.default_rng(0))
+    assert (drawn.sum(axis=1) == total).all()
+    expected = multinomial(total, counts / total).cov()
+    error = np.sqrt((expected**2 + np.outer(np.diag(expected), np.diag(expected))) / draws)  # of a covariance
+    assert (abs(drawn.mean(axis=0) - counts) < 4.5 * np.sqrt(np.diag(expected) / draws)).all()
+    assert (abs(np.cov(drawn.T) - expected) < 5.5 * error + 1e-3).all()
 
 
 @pytest.mark.parametrize("metric", METRICS)
