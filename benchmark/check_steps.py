@@ -13,6 +13,7 @@ from benchmark.afresh import trained_afresh
 from benchmark.errors import UserError
 from benchmark.findings import Broken, Idle
 from benchmark.seeds import canonical
+from tasks.sources import one_line
 
 if TYPE_CHECKING:
     from benchmark.training.strategy import Strategy
@@ -267,7 +268,7 @@ def record(trained: Trained) -> str:
         except (TypeError, ValueError) as error:
             raise Broken(
                 "record() must be plain JSON: dicts by string, lists, finite numbers, strings, None where nothing "
-                f"is known; found {' '.join(str(error).split())}, on {_called(kind)}"
+                f"is known; found {one_line(error)}, on {_called(kind)}"
             ) from error
         if not same:
             raise Broken(f"record() must be plain JSON, found tuples or keys of another kind, on {_called(kind)}")

@@ -16,7 +16,7 @@ from benchmark.errors import UserError
 from benchmark.seeds import digest
 from benchmark.store import Store
 from tasks.base import Example
-from tasks.sources import fingerprint
+from tasks.sources import fingerprint, one_line
 
 
 @dataclass
@@ -52,8 +52,7 @@ class Encoder:
                     self.folder, local_files_only=True, trust_remote_code=False
                 )
             except Exception as error:  # whatever a foreign folder makes the library say
-                text = " ".join(str(error).split())
-                raise UserError(f"the tokenizer of {self.folder} cannot be loaded: {text}") from error
+                raise UserError(f"the tokenizer of {self.folder} cannot be loaded: {one_line(error)}") from error
         return self._tokenizer
 
     def _write(self, folder: Path, examples: Sequence[Example]) -> None:

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
-from benchmark.jobs import Outcome, TrainJob, execute
+from benchmark.jobs import Outcome, TrainJob, execute, told
 from benchmark.prepare import cores
 from benchmark.progress import say
 from benchmark.store import Store, StoreError
@@ -221,7 +221,7 @@ def _serve(pipe: Connection, store: Store, run: Run) -> None:
         try:
             outcome = run(job, store)
         except Exception as error:
-            outcome = Outcome(job, error=f"{type(error).__name__}: {' '.join(str(error).split())}")
+            outcome = Outcome(job, error=told(error))
         with contextlib.suppress(OSError):
             pipe.send((outcome, store.broken[0] if store.broken else None))
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from benchmark.errors import UserError
 from benchmark.registry import parameters
 from measures import MeasureError
+from tasks.sources import one_line
 
 Made = TypeVar("Made")
 
@@ -45,7 +46,7 @@ def finding(name: str, look: Callable[[], str]) -> Finding:
 
 def line(error: object) -> str:
     """An error as a person reads it; its kind too, where it is no word of ours."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return text if isinstance(error, MeasureError | UserError) else f"{type(error).__name__}: {text}"
 
 

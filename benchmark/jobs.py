@@ -19,6 +19,7 @@ from benchmark.readings import ReadingPlan
 from benchmark.seeds import digest
 from benchmark.shots import Shots
 from benchmark.store import Store
+from tasks.sources import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -161,7 +162,7 @@ def told(error: Exception) -> str:
     """One line of an error."""
     if "--debug" in sys.argv:  # workers have the arguments of the run
         traceback.print_exc()
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def peak_memory_mb(device: torch.device) -> float:

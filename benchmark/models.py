@@ -16,7 +16,7 @@ from benchmark.model_folder import ModelMissing as ModelMissing
 from benchmark.provenance import numerics
 from benchmark.seeds import digest
 from benchmark.store import Store
-from tasks.sources import write
+from tasks.sources import one_line, write
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "spiece", "sentencepiece", "added_tokens")
@@ -124,7 +124,7 @@ def _from_hub(name: str, offline: bool, sentence: bool) -> Path:
         packaged = _packaged(name)
         if packaged:
             return packaged
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         how = "is not in the local cache (--offline)" if offline else "cannot be had from the hub"
         raise ModelMissing(
             f"model {name!r} {how}, and is no folder here: {type(error).__name__}: {reason}"

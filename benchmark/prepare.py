@@ -24,7 +24,7 @@ from benchmark.strategies import check, chosen
 from benchmark.unseen import kept_out, tried_on
 from tasks.base import SPLITS, Access, Corpus, DataError, Example, Split, Task, TaskSpec
 from tasks.languages import Language, UnknownLanguage, find
-from tasks.sources import fingerprint
+from tasks.sources import fingerprint, one_line
 
 LEAST = 3  # languages with training data
 POOL = 2000  # dev examples a language that probes draw from
@@ -281,7 +281,7 @@ def _device(config: RunConfig) -> tuple[str, str]:
             try:
                 torch.zeros(1, device=device)
             except Exception as error:  # torch raises several kinds for a device it cannot use
-                reason = " ".join(str(error).split())[:150]
+                reason = one_line(error)[:150]
                 raise UserError(
                     f"--device takes auto, cpu, cuda or what torch can use here, found {device}: {reason}"
                 ) from error

@@ -18,6 +18,7 @@ from benchmark.setup import SeedData, Setup
 from benchmark.systems import Grouping
 from leaderboard.tables import CONTROLS
 from measures import Measure, Needs, Reading, SimilarityMatrix, TransferMatrix
+from tasks.sources import one_line
 
 
 class Skipped(UserError):  # noqa: N818 - reads as a sentence where it is caught
@@ -108,7 +109,7 @@ def _row(spec: str, asked: bool, above: tuple[str, ...] = ()) -> Row:
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # a plugin's code
-        raise UserError(f"{spec}: {_line(error)}") from error
+        raise UserError(f"{spec}: {one_line(error)}") from error
 
 
 def row_of(
@@ -145,9 +146,9 @@ def _check(row: Row, setup: Setup) -> None:
     try:
         reason = row.measure.skip(setup.spec, setup.languages)
     except (Exception, SystemExit) as error:  # a plugin's code
-        raise UserError(_line(error)) from error
+        raise UserError(one_line(error)) from error
     if reason:
-        raise Skipped(_line(reason))
+        raise Skipped(one_line(reason))
     for reading in sorted(row.needs.readings, key=repr):
         check_model(setup, reading)
         setup.read_jobs(setup.seeds[0], [reading])  # refuses what cannot be read
@@ -165,7 +166,7 @@ def ask(row: Row, setup: Setup, transfer: Callable[[], TransferMatrix]) -> Simil
             raise UserError(str(row.error)) from error
         except (Exception, SystemExit) as error:  # a plugin's code
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            row.fail(UserError(f"{kind}{_line(error)}"))
+            row.fail(UserError(f"{kind}{one_line(error)}"))
             raise UserError(str(row.error)) from error
         mean = _mean(found)
         if not unknown(mean) < 1:
@@ -224,7 +225,3 @@ def _ask(row: Row, setup: Setup, of: SeedData, transfer: Callable[[], TransferMa
     if row.measure.symmetric and not np.allclose(found.values, found.values.T, atol=1e-6, equal_nan=True):
         raise UserError("the measure is declared symmetric, found an asymmetric matrix (set symmetric = False)")
     return found
-
-
-def _line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -24,8 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark.durable import sha256, sync
 from benchmark.errors import UserError
 from leaderboard.locks import locked, locked_if_free, marked, remove_abandoned, shared, unmark
+from tasks.sources import one_line
 
 MANIFEST = "manifest.json"
 PARTS = ("objects", "locks", "progress")
@@ -154,10 +156,10 @@ class Store:
             files = sorted(path for path in temporary.rglob("*") if path.is_file())
             for path in files:
                 _refuse_short(path)
-            sums = {path.relative_to(temporary).as_posix(): _sha256(path) for path in files}
+            sums = {path.relative_to(temporary).as_posix(): sha256(path) for path in files}
             (temporary / MANIFEST).write_bytes(_sealed({**about, "files": sums}))
             for path in (*files, temporary / MANIFEST, temporary):
-                _sync(path)
+                sync(path)
             self._place(temporary, key)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -172,7 +174,7 @@ class Store:
             if self.has(key):  # somebody else has finished the same object meanwhile
                 return
             temporary.rename(self.path(key))  # what was there was corrupt, and is dropped
-        _sync(self.root / "objects")
+        sync(self.root / "objects")
 
     def _marked(self, key: str) -> tuple[Path, int | None]:
         """A new temporary folder, which nobody sweeps away."""
@@ -267,7 +269,7 @@ def fault(folder: Path) -> str | None:
         if not _intact(content):
             return f"checksum of {MANIFEST}"
         for name, expected in json.loads(content)["files"].items():
-            if _sha256(folder / name) != expected:
+            if sha256(folder / name) != expected:
                 return f"checksum of {name}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{type(error).__name__} in {MANIFEST} or a file it names"
@@ -281,30 +283,11 @@ def _sealed(manifest: dict[str, Any]) -> bytes:
 
 
 def _intact(manifest: bytes) -> bool:
-    if manifest[:2] == b"{\n":  # the first manifests had no checksum of their own
-        return True
     return manifest[:78] == b'{"sha256": "%s",' % _hex(manifest[78:])
 
 
 def _hex(content: bytes) -> bytes:
     return hashlib.sha256(content).hexdigest().encode()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
-            raise
-        # some file systems cannot sync a folder
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_short(path: Path) -> None:
@@ -326,6 +309,6 @@ def _refuse_short(path: Path) -> None:
 def _refused(error: Exception) -> str | None:
     """What a file system has refused, if this is that: Rust libraries have errors of their own."""
     if isinstance(error, OSError):
-        return error.strerror or " ".join(str(error).split()) or type(error).__name__
+        return error.strerror or one_line(error)
     number = re.search(r"\(os error (\d+)\)", str(error))
     return os.strerror(int(number[1])) if number else None

@@ -10,6 +10,7 @@ from benchmark.architectures import gated
 from benchmark.errors import UserError
 from benchmark.registry import Params, create, parse
 from measures.needs import Reading
+from tasks.sources import one_line
 
 if TYPE_CHECKING:
     from benchmark.training.strategy import Strategy
@@ -66,7 +67,7 @@ def _chosen(spec: str) -> Chosen:
     try:
         needs = strategy.needs()
     except Exception as error:  # a parameter's value, or a plugin's code
-        raise UserError(f"{name}: {_line(error)}") from error
+        raise UserError(f"{name}: {one_line(error)}") from error
     return Chosen(name, started_from(name, needs), float(strategy.cost))
 
 
@@ -80,10 +81,6 @@ def _created(spec: str) -> tuple[Strategy, str]:
             f"{name!r} must be a benchmark.training.strategy.Strategy, found {type(strategy).__name__}"
         )
     return strategy, name
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def started_from(name: str, needs: Iterable[Reading]) -> Reading | None:

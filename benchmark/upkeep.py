@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.durable import sha256
 from benchmark.errors import UserError
 from benchmark.inventory import Item, items, size_of
 from benchmark.store import IN_USE, Store, fault
@@ -128,8 +128,7 @@ def _wrong(store: Store, one: Item) -> str | None:
 def _renamed(path: Path) -> str | None:
     """A checkpoint's checksum is in its name."""
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256(path)
     except OSError as error:
         return error.strerror or type(error).__name__
     return None if found in path.name else "its checksum"

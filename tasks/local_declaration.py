@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tasks.base import DataError, TaskSpec
 from tasks.local_yaml import Node, parse
+from tasks.sources import one_line
 from tasks.tsv import shown
 
 FILE = "task.yaml"
@@ -95,7 +96,7 @@ class _Reader:
         except ValidationError as error:  # labels that the metric cannot be taken of
             said_so = error.errors()[0]
             reason = said_so.get("ctx", {}).get("error", said_so["msg"])
-            self._wrong(self._fields["metric"], f"metric: {' '.join(str(reason).split())}")
+            self._wrong(self._fields["metric"], f"metric: {one_line(reason)}")
             raise Problems(self._problems) from None
         return Declaration(spec, columns, languages)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from tasks.base import DataError
+from tasks.sources import one_line
 from tasks.tsv import shown
 
 LARGEST = 2**20  # bytes
@@ -163,4 +164,4 @@ def _place(error: Any, text: str) -> str:
 def _said(error: Any) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         return f"found the character U+{error.character:04X}, which may not stand in it"
-    return " ".join(str(getattr(error, "problem", None) or error).split())
+    return one_line(getattr(error, "problem", None) or error)

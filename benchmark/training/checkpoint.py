@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +15,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from benchmark.durable import sha256, sync
 from benchmark.progress import say
 from benchmark.training.checkpoint_codec import decode, encode
 from benchmark.training.strategy import Strategy
+from tasks.sources import one_line
 
 EVERY = 180.0  # seconds between checkpoints, at least
 SHARE = 0.05  # of a training's time that may go into writing them
@@ -128,7 +128,7 @@ class Checkpoints:
             )
         except Exception as error:  # a full disk; or the state of a strategy that a file cannot hold
             if not self.told:
-                say(f"{self.label}: goes on without a checkpoint ({type(error).__name__}: {_line(error)})")
+                say(f"{self.label}: goes on without a checkpoint ({type(error).__name__}: {one_line(error)})")
             self.told = True
         self.last = self.clock()
         self.took = self.last - begun
@@ -139,12 +139,12 @@ class Checkpoints:
         temporary = self.folder / "checkpoint.tmp"
         try:
             save_file(tensors, temporary, {"format": str(FORMAT), "state": json.dumps(form)})
-            _sync(temporary)
-            name = f"{step:09d}.{_sha256(temporary)}.safetensors"
+            sync(temporary)
+            name = f"{step:09d}.{sha256(temporary)}.safetensors"
             temporary.replace(self.folder / name)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync(self.folder)
+        sync(self.folder)
         for path in self.folder.iterdir():
             if path.name != name:
                 path.unlink()
@@ -166,8 +166,8 @@ class Checkpoints:
                 probe.load_state_dict(state["probes"][key])
             stand: dict[str, Any] = state["stand"]
         except Exception as error:
-            self._refuse(f"does not fit ({type(error).__name__}: {_line(error)})")
-            raise Unfit(_line(error)) from error
+            self._refuse(f"does not fit ({type(error).__name__}: {one_line(error)})")
+            raise Unfit(one_line(error)) from error
         return stand
 
     def _read(self) -> dict[str, Any] | None:
@@ -175,7 +175,7 @@ class Checkpoints:
         if not found:
             return None
         try:
-            if _sha256(found[-1]) != found[-1].name.split(".")[1]:
+            if sha256(found[-1]) != found[-1].name.split(".")[1]:
                 raise ValueError("its checksum is another")
             with safe_open(found[-1], "pt") as file:
                 about = file.metadata()
@@ -185,7 +185,7 @@ class Checkpoints:
             state: dict[str, Any] = decode(json.loads(about["state"]), tensors)
             lacking = [key for key in self.readings if key not in state["probes"]]
         except Exception as error:
-            self._refuse(f"is corrupt or of another version ({type(error).__name__}: {_line(error)})")
+            self._refuse(f"is corrupt or of another version ({type(error).__name__}: {one_line(error)})")
             return None
         if lacking:
             self._refuse("lacks readings that are asked for now")
@@ -199,23 +199,3 @@ class Checkpoints:
     def drop(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        if not path.is_dir():  # some file systems cannot sync a folder
-            raise
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from benchmark.training.batches import Batch
 from benchmark.training.model import Classifier, cross_entropy
 from benchmark.training.strategy import Start, Strategy
 from tasks.languages import Language
+from tasks.sources import one_line
 
 LAYERS, WORDS, WIDTH, STEPS = 2, 64, 7, 2
 
@@ -37,9 +38,9 @@ def unsuitable(strategy: Strategy, folder: Path, languages: Sequence[Language]) 
                 model.zero_grad(set_to_none=True)
                 strategy.end_step(step)
         except ValueError as error:
-            return " ".join(str(error).split())
+            return one_line(error)
         except Exception as error:  # a plugin's code
-            return " ".join(f"{type(error).__name__}: {error}".split()) if works else None
+            return f"{type(error).__name__}: {one_line(error)}" if works else None
         finally:
             strategy.end()
     return None

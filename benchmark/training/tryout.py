@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import UserError
+from benchmark.findings import line
 from benchmark.seeds import derive
 from benchmark.training import made_up
 from benchmark.training.batches import Batch
@@ -260,8 +260,7 @@ def failure(seen: Seen) -> str | None:
     """Where a training failed and with what, in one line."""
     if seen.error is None:
         return None
-    told = " ".join(str(seen.error).split())
-    return f"{seen.where}: {told if isinstance(seen.error, UserError) else f'{type(seen.error).__name__}: {told}'}"
+    return f"{seen.where}: {line(seen.error)}"
 
 
 def parted(strategy: Strategy, kind: str, rows: int, distance: Callable[[Grads, Grads], float]) -> float:

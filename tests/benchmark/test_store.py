@@ -330,17 +330,6 @@ def test_every_bit_of_a_manifest_counts(store):
     assert fault(store.path(KEY)) is None
 
 
-def test_a_manifest_of_the_first_kind_is_read(store):
-    store.put(KEY, write, {"kind": "training"})
-    path = store.path(KEY) / MANIFEST
-    about = json.loads(path.read_bytes())
-    del about["sha256"]
-    path.write_text(json.dumps(about, indent=1, sort_keys=True))
-    assert fresh(store).has(KEY)
-    damage_bit(store.path(KEY))
-    assert not fresh(store).has(KEY)
-
-
 def test_the_dead_are_swept_away_and_the_living_are_not(store):
     store.put(KEY, write, {})
     (store.root / "objects" / "dead.0123abcd.tmp").mkdir()
