@@ -82,9 +82,10 @@ def _found(error: Exception, arguments: Sequence[str]) -> str:
 
 
 def _wrong(text: str) -> int:
+    from tasks.sources import one_line
+
     # File names and the messages of libraries may hold anything.
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    print(f"error: {line[:LONGEST]}", file=sys.stderr)
+    print(f"error: {one_line(text)[:LONGEST]}", file=sys.stderr)
     return 2
 
 

@@ -182,11 +182,12 @@ def _made(kind: Kind, name: str, cls: type[Any], raw: dict[str, str]) -> tuple[A
 
 def _local(folder: str) -> Task:
     from tasks.local import LocalTask
+    from tasks.sources import one_line
 
     try:
         task = LocalTask(folder)
     except DataError as error:
-        raise UserError(str(error)) from error
+        raise UserError(one_line(error)) from error  # it names the folder, which may hold anything
     if task.spec.name in entries("tasks")[0]:
         raise UserError(f"{folder}: a name of the task's own is needed, found {task.spec.name!r}, which is taken")
     return task

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from benchmark.cli import command
@@ -203,6 +203,7 @@ def test_what_is_typed_as_a_name(spec: str) -> None:
 
 
 @given(kind=st.sampled_from(get_args(Kind)), spec=SPECS)
+@example(kind="tasks", spec="..\n")
 @some(40)
 def test_what_is_created_by_name(kind: Kind, spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
