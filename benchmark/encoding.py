@@ -16,7 +16,7 @@ from benchmark.errors import UserError
 from benchmark.seeds import digest
 from benchmark.store import Store
 from tasks.base import Example
-from tasks.sources import fingerprint, one_line
+from tasks.sources import one_line
 
 
 @dataclass
@@ -29,13 +29,12 @@ class Encoder:
     max_length: int
     _tokenizer: Any = field(default=None, repr=False)
 
-    def key(self, examples: Sequence[Example]) -> str:
-        """The key of the encoded examples, whether or not the store holds them."""
-        return digest(["tokens", 1, self.model_digest, fingerprint(examples), self.max_length])
+    def key(self, fingerprint: str) -> str:
+        """The key of the encoded examples of this fingerprint, whether or not the store holds them."""
+        return digest(["tokens", 1, self.model_digest, fingerprint, self.max_length])
 
-    def encode(self, examples: Sequence[Example]) -> None:
-        """Make the encoded examples if the store does not hold them."""
-        key = self.key(examples)
+    def encode(self, key: str, examples: Sequence[Example]) -> None:
+        """Make the encoded examples, whose key it is, if the store does not hold them."""
         if self.store.has(key):
             return
         with self.store.lock(key):

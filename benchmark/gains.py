@@ -12,8 +12,10 @@ from benchmark.seeds import derive
 from benchmark.setup import Setup
 from benchmark.strategies import PLAIN, Chosen
 from benchmark.systems import Grouping, System, Systems
+from leaderboard.items import ItemBootstrap, item_interval
+from leaderboard.ranking import Vector
 from leaderboard.records import GainIntervals, Intervals, ObjectiveGain, RandomScore, Scores
-from leaderboard.statistics import item_interval, objective_gain, seed_interval
+from leaderboard.statistics import objective_gain, seed_interval
 
 Draws = Mapping[str, Sequence[Grouping]]  # by structure
 
@@ -22,7 +24,13 @@ class Gains:
     """Of the groupings of one run."""
 
     def __init__(self, setup: Setup, systems: Systems, draws: Draws) -> None:
-        self.setup, self.systems, self.draws = setup, systems, draws
+        self.setup, self.systems = setup, systems
+        self.partitions = {
+            structure: [(one, system) for one in drawn if (system := systems.grouped(one)) is not None]
+            for structure, drawn in draws.items()
+        }
+        self._items = ItemBootstrap(seed=derive(setup.seeds[0].seed, "resampling") % 2**32)
+        self._resampled: dict[int, tuple[System, Vector]] = {}  # by identity, which holds as long as they are kept
         self.baselines = Scores(
             multilingual=systems.score(systems.multilingual),
             monolingual=systems.score(systems.monolingual),
@@ -38,8 +46,7 @@ class Gains:
         if strategy != PLAIN:
             return self._over_plain(grouped, systems.grouped(grouping))
         mean = systems.by_seed(grouped).mean()
-        partitions = self.draws.get(grouping.structure, [])
-        drawn = [one for one in map(systems.grouped, partitions) if one is not None] if row.asked else []
+        drawn = [system for _, system in self.partitions.get(grouping.structure, [])] if row.asked else []
         random = None
         if drawn:
             each = [systems.by_seed(one) for one in drawn]
@@ -63,8 +70,7 @@ class Gains:
         systems, grouping = self.systems, row.grouping
         if grouping is None or not row.asked or grouping.overlaps or self.setup.source == "sample":
             return None
-        scored = [(one, systems.grouped(one)) for one in self.draws.get(grouping.structure, [])]
-        known = [(one, system) for one, system in scored if system is not None]
+        known = self.partitions.get(grouping.structure, [])
         means = [float(systems.by_seed(system).mean()) for _, system in known]
         return objective_gain(objectives(row, self.setup, [one for one, _ in known]), means)
 
@@ -92,19 +98,19 @@ class Gains:
         known = [one for one in others if one is not None]
         if not known or self.setup.source == "sample":
             return GainIntervals()
-        systems, sources = self.systems, self.setup.sources
+        systems = self.systems
         gains = systems.by_seed(found).mean(axis=1) - np.mean(
             [systems.by_seed(one).mean(axis=1) for one in known], axis=0
         )
-        items = [
-            (
-                systems.counts(code, found[code]),
-                systems.counts(code, np.concatenate([one[code] for one in known])),
-            )
-            for code in sources
-        ]
-        seed = derive(self.setup.seeds[0].seed, "resampling") % 2**32
+        others_scores = np.mean([self._on_resamples(one) for one in known], axis=0)
         return GainIntervals(
             seeds=seed_interval([float(gain) for gain in gains]),
-            items=item_interval(items, self.setup.spec.metric, seed=seed),
+            items=item_interval(self._on_resamples(found), others_scores),
         )
+
+    def _on_resamples(self, system: System) -> Vector:
+        """The official score on each resample of the test items, once for each system."""
+        if id(system) not in self._resampled:
+            counts = {code: self.systems.counts(code, system[code]) for code in self.setup.sources}
+            self._resampled[id(system)] = system, self._items.scores(counts, self.setup.spec.metric)
+        return self._resampled[id(system)][1]

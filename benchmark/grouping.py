@@ -234,20 +234,21 @@ def improved(pairs: Matrix, start: NDArray[np.int64], k: int) -> tuple[float, ND
     n = len(pairs)
     everyone = np.arange(n)
     least = 1e-10 * max(float(np.abs(pairs).max()), 1e-300)
+    unit = np.eye(k)
     while True:
-        member = np.eye(k)[labels]
+        member = unit[labels]
         size = member.sum(axis=0)
         to = pairs @ member  # [language, group]: summed pairs with its members
         inside = (to * member).sum(axis=0) / 2
         value = inside / np.maximum(size - 1, 1)
         own, m, now = to[everyone, labels], size[labels], value[labels]
 
-        left = (inside[labels] - own) / np.maximum(m - 2, 1)
-        move = (left - now)[:, None] + (inside + to) / size - value
+        without = inside[labels] - own
+        move = (without / np.maximum(m - 2, 1) - now)[:, None] + (inside + to) / size - value
         move[everyone, labels] = -np.inf
         move[m == 1] = -np.inf  # no group is left empty
 
-        swapped = (inside[labels] - own)[:, None] + to[:, labels].T - pairs
+        swapped = without[:, None] + to[:, labels].T - pairs
         swap = swapped / np.maximum(m - 1, 1)[:, None] - now[:, None]
         swap = np.where(labels[:, None] != labels[None, :], swap + swap.T, -np.inf)
 

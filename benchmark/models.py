@@ -16,7 +16,7 @@ from benchmark.model_folder import ModelMissing as ModelMissing
 from benchmark.provenance import numerics
 from benchmark.seeds import digest
 from benchmark.store import Store
-from tasks.sources import one_line, write
+from tasks.sources import expanded, one_line, write
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "spiece", "sentencepiece", "added_tokens")
@@ -63,7 +63,7 @@ def pretrained(name: str, offline: bool, sentence: bool = False) -> Model:
             the hub.
         UserError: there is no such folder, and no such hub id can be.
     """
-    folder = Path(os.path.expanduser(name))  # as it is where there is no such person
+    folder = expanded(name)
     if not folder.is_dir():
         if name.startswith((".", "/", "~")):
             raise UserError(f"--model takes scratch, a hub id or a model folder, found no folder {name}")

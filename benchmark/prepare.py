@@ -137,14 +137,25 @@ def _prepared(
     )
     fixed = None if name == SCRATCH else pretrained(name, config.offline)
     pools = _pools(setup, full, seeds)
-    of_seeds = tuple(_seed(setup, seed, fixed, hyper, most, full, pools[seed]) for seed in seeds)
+    prints = {
+        (split, code): fingerprint(rows)
+        for split, of in (("dev", setup.dev), ("test", setup.test))
+        for code, rows in of.items()
+    }
+    of_seeds = tuple(_seed(setup, seed, fixed, hyper, most, full, pools[seed], prints) for seed in seeds)
     return replace(setup, seeds=of_seeds, data_fingerprint=_fingerprint(setup, of_seeds))
 
 
 def _fingerprint(setup: Setup, seeds: Sequence[SeedData]) -> str:
     """Of the examples that the run trains on and is scored on, and no others: all may be too many to read."""
-    used = {"dev": setup.dev, "test": setup.test, **{f"train {of.seed}": of.train for of in seeds}}
-    return digest({f"{part}/{code}": fingerprint(rows) for part, of in used.items() for code, rows in of.items()})
+    parts = {f"train {of.seed}": (of, "train") for of in seeds} | {one: (seeds[0], one) for one in ("dev", "test")}
+    return digest(
+        {
+            f"{part}/{code}": of.fingerprints[split, code]
+            for part, (of, split) in parts.items()
+            for code in setup.codes
+        }
+    )
 
 
 def _pools(setup: Setup, full: Full, seeds: Sequence[int]) -> dict[int, Examples]:
@@ -165,6 +176,7 @@ def _seed(
     most: int | None,
     full: Full,
     pool: Examples,
+    held_out: Mapping[tuple[str, str], str],
 ) -> SeedData:
     codes = setup.codes
     train = {
@@ -176,10 +188,10 @@ def _seed(
     model = fixed or scratch(_texts(train), seed, setup.store)
     encoder = Encoder(setup.store, model.folder, model.digest, hyper.max_length)
     again = {code: stratified(full["train", code], most, derive(seed, "again", code)) for code in setup.sources}
-    pools = {"dev": pool, "train": train}
-    splits = {"train": train, "again": again, "dev": setup.dev, "test": setup.test, "pool": pools["dev"]}
-    keys = {(split, code): encoder.key(rows[code]) for split, rows in splits.items() for code in rows}
-    return SeedData(seed, model, hyper, train, again, keys, pools)
+    drawn = {"train": train, "again": again, "pool": pool}
+    prints = {(split, code): fingerprint(of[code]) for split, of in drawn.items() for code in of} | dict(held_out)
+    keys = {place: encoder.key(one) for place, one in prints.items()}
+    return SeedData(seed, model, hyper, train, again, prints, keys, {"dev": pool, "train": train})
 
 
 def materialise(setup: Setup) -> None:
@@ -189,11 +201,17 @@ def materialise(setup: Setup) -> None:
         if of.model.name == SCRATCH:
             build_scratch(of.model, _texts(of.train), of.seed, store)
         encoder = Encoder(store, of.model.folder, of.model.digest, of.hyper.max_length)
-        for rows in (of.train, of.again, setup.dev, setup.test, of.pools["dev"]):
-            for examples in rows.values():
-                encoder.encode(examples)
-        for examples in setup.unseen.examples(of.seed) if setup.unseen else ():
-            encoder.encode(examples)
+        splits = {
+            "train": of.train,
+            "again": of.again,
+            "dev": setup.dev,
+            "test": setup.test,
+            "pool": of.pools["dev"],
+        }
+        for (split, code), key in of.keys.items():
+            encoder.encode(key, splits[split][code])
+        for key, examples in setup.unseen.examples(of.seed) if setup.unseen else ():
+            encoder.encode(key, examples)
 
 
 def _texts(train: Examples) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from benchmark.progress import say
 from tasks.base import SPLITS, Access, Corpus, DataError, Split, Task
 from tasks.hub import HubRepository
 from tasks.languages import Language
-from tasks.sources import one_line
+from tasks.sources import expanded, one_line
 
 Failed = dict[tuple[str, Split], str]  # (code, split) → why it could not be fetched
 _WHOLE = ("model.safetensors", "pytorch_model.bin")  # what transformers opens, or an index of several files
@@ -148,7 +147,7 @@ def _said(task: Task, corpus: Corpus, data: Path | None) -> str:
 def _root(task: Task, data: Path | None) -> Path:
     """The folder of the data: a person's own task has its own."""
     own = getattr(task, "path", None)
-    return Path(os.path.expanduser(own)) if own is not None else (data or Path()) / task.name
+    return expanded(own) if own is not None else (data or Path()) / task.name
 
 
 def _places(task: Task, corpus: Corpus, access: Access) -> list[Place]:
@@ -178,7 +177,7 @@ def check_model(found: Readiness, what: str, name: str, sentence: bool = False, 
         UserError: no name that a model can have.
     """
     unfetched = None
-    if not Path(os.path.expanduser(name)).is_dir():
+    if not expanded(name).is_dir():
         say(f"{what}: {name}")
         try:
             pretrained(name, offline=False, sentence=sentence)

@@ -7,6 +7,7 @@ loaded when asked for; a broken one is reported by name and stops nobody else.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -54,6 +55,13 @@ class Entry:
         return found
 
 
+@functools.cache
+def _points(kind: Kind, path: tuple[str, ...]) -> list[tuple[metadata.EntryPoint, str]]:
+    """Entry points and the names of their distributions, looked up once for each ``sys.path``."""
+    points = metadata.entry_points(group=f"benchmark.{kind}")
+    return [(point, point.dist.name if point.dist else "unknown") for point in points]
+
+
 def entries(kind: Kind) -> tuple[dict[str, Entry], dict[str, str]]:
     """All names of a kind, sorted, and one line for each name that several distributions claim, or that
     nobody could ask for.
@@ -62,8 +70,8 @@ def entries(kind: Kind) -> tuple[dict[str, Entry], dict[str, str]]:
     """
     found: dict[str, Entry] = {}
     problems: dict[str, str] = {}
-    for point in metadata.entry_points(group=f"benchmark.{kind}"):
-        entry = Entry(point.name, point, point.dist.name if point.dist else "unknown")
+    for point, distribution in _points(kind, tuple(sys.path)):
+        entry = Entry(point.name, point, distribution)
         if not _NAME.fullmatch(point.name):
             allowed = "names are letters a to z, digits, dots, dashes and underscores"
             problems[point.name] = f"{allowed}, found {shown(point.name)} from {entry.distribution}"

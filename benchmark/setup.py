@@ -32,7 +32,8 @@ class SeedData:
     hyper: Hyper
     train: Examples
     again: Examples  # another subsample, for the repeat of a training
-    keys: dict[tuple[str, str], str]  # (split, code) → encoded examples
+    fingerprints: dict[tuple[str, str], str]  # (split, code) → of the examples
+    keys: dict[tuple[str, str], str]  # the same → encoded examples
     pools: dict[str, Examples]  # split → what probes draw from
 
 

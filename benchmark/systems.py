@@ -18,6 +18,9 @@ from tasks.base import Example
 from tasks.metrics import item_counts, majority, score
 
 Predictions = NDArray[Any]
+Truth = tuple[
+    NDArray[np.int64], NDArray[np.int64] | None
+]  # labels; words of each sentence, where these are tagged
 System = Mapping[str, Predictions]  # code → predicted labels [seeds, texts or words], of one system
 
 
@@ -58,7 +61,7 @@ class Systems:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self._predicted: dict[str, dict[tuple[str, str], Predictions]] = {}  # by training; split and examples key
-        self._gold: dict[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64] | None]] = {}
+        self._truth: dict[tuple[str, str], Truth] = {}
 
     def predicted(self, job: TrainJob, split: str, code: str) -> Predictions | None:
         """Predicted labels of a training, ``None`` if it failed."""
@@ -71,15 +74,14 @@ class Systems:
         examples = next(e.examples for e in job.evaluate if (e.split, e.language) == (split, code))
         return self._predicted[job.key].get((split, examples))
 
-    def gold(self, split: str, code: str) -> NDArray[np.int64]:
-        """All labels of a language and split, of texts or of words."""
-        return np.array([one for row in self._rows(split, code) for one in row.targets], dtype=np.int64)
-
-    def words(self, split: str, code: str) -> NDArray[np.int64] | None:
-        """How many words each sentence has; None where texts have one label."""
-        if self.setup.spec.kind != "tagged":
-            return None
-        return np.array([len(row.targets) for row in self._rows(split, code)], dtype=np.int64)
+    def truth(self, split: str, code: str) -> Truth:
+        """All labels of a language and split, of texts or of words; and how many words each sentence has."""
+        if (split, code) not in self._truth:
+            targets = [row.targets for row in self._rows(split, code)]
+            gold = np.array([one for row in targets for one in row], dtype=np.int64)
+            tagged = self.setup.spec.kind == "tagged"
+            self._truth[split, code] = gold, np.array(list(map(len, targets)), dtype=np.int64) if tagged else None
+        return self._truth[split, code]
 
     def _rows(self, split: str, code: str) -> tuple[Example, ...]:
         if self.setup.unseen and code in self.setup.unseen.test:
@@ -88,9 +90,7 @@ class Systems:
 
     def value(self, metric: str, split: str, code: str, said: Predictions) -> float:
         """The score of some predictions for one language and split."""
-        if (split, code) not in self._gold:
-            self._gold[split, code] = self.gold(split, code), self.words(split, code)
-        gold, words = self._gold[split, code]
+        gold, words = self.truth(split, code)
         return score(metric, gold, said, self.setup.spec.labels, words)
 
     def transfer(self, of: SeedData, split: str) -> NDArray[np.float64]:
@@ -109,7 +109,7 @@ class Systems:
 
     def counts(self, code: str, runs: Predictions) -> NDArray[np.int64]:
         """What the official metric is made of, item by item: ``[runs, items, 3, classes]`` (test)."""
-        spec, gold, words = self.setup.spec, self.gold("test", code), self.words("test", code)
+        spec, (gold, words) = self.setup.spec, self.truth("test", code)
         return np.array([item_counts(spec.metric, gold, run, spec.labels, words) for run in runs])
 
     @cached_property
@@ -167,7 +167,7 @@ class Systems:
 
         def says(of: SeedData, code: str) -> list[int]:
             commonest = majority([one for row in of.train[code] for one in row.targets])
-            return [commonest] * len(self.gold("test", code))
+            return [commonest] * len(self.truth("test", code)[0])
 
         return {c: np.array([says(of, c) for of in self.setup.seeds]) for c in self.setup.sources}
 

@@ -31,6 +31,7 @@ from benchmark.systems import Systems
 from measures import Measure, MeasureError, Reading, ReadingResult, SimilarityMatrix, TransferMatrix
 from tasks.base import Example, Split
 from tasks.languages import Language
+from tasks.sources import fingerprint
 
 # In this order: the first that a measure does not skip is what it is tried on.
 TASKS: dict[str, tuple[str, ...]] = {
@@ -81,7 +82,7 @@ def without(setup: Setup, code: str) -> Setup:
     [of] = setup.seeds
     train = {**of.train, code: ()}
     again = {key: rows for key, rows in of.again.items() if key != code}
-    empty = Encoder(setup.store, of.model.folder, of.model.digest, of.hyper.max_length).key(())
+    empty = Encoder(setup.store, of.model.folder, of.model.digest, of.hyper.max_length).key(fingerprint(()))
     keys = {place: key for place, key in of.keys.items() if place != ("again", code)} | {("train", code): empty}
     seed = replace(of, train=train, again=again, keys=keys, pools={**of.pools, "train": train})
     return replace(setup, sources=tuple(one for one in setup.sources if one != code), seeds=(seed,))

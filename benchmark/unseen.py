@@ -37,10 +37,17 @@ class Unseen:
     support: Mapping[int, Mapping[tuple[str, int], Rows]]
     plans: Mapping[int, tuple[Shots, ...]]
 
-    def examples(self, seed: int) -> Iterator[Rows]:
-        """All that is encoded for a seed."""
-        yield from self.test.values()
-        yield from self.support[seed].values()
+    def examples(self, seed: int) -> Iterator[tuple[str, Rows]]:
+        """All that is encoded for a seed, with its key."""
+        for one in self.plans[seed]:
+            yield (
+                (one.support, self.support[seed][one.language, one.k])
+                if one.k
+                else (
+                    one.test,
+                    self.test[one.language],
+                )
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -109,9 +116,12 @@ def tried_on(
             for k, rows in _support(one, shots, corpus, derive(of.seed, "support", one.code)).items()
         }
         encoder = Encoder(store, of.model.folder, of.model.digest, of.hyper.max_length)
-        keys = {code: encoder.key(rows) for code, rows in test.items()}
+        keys = {code: encoder.key(fingerprint(rows)) for code, rows in test.items()}
         zero = [Shots(one.code, 0, "", keys[one.code]) for one in languages]
-        few = [Shots(code, k, encoder.key(rows), keys[code]) for (code, k), rows in support[of.seed].items()]
+        few = [
+            Shots(code, k, encoder.key(fingerprint(rows)), keys[code])
+            for (code, k), rows in support[of.seed].items()
+        ]
         plans[of.seed] = (*zero, *few)
     return Unseen(tuple(languages), (0, *shots), test, support, plans)
 

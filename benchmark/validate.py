@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from benchmark.data_warnings import Checked, commonest
 from benchmark.errors import UserError
 from benchmark.progress import say
 from tasks.base import SPLITS, TaskSpec
-from tasks.sources import one_line
+from tasks.sources import expanded, one_line
 
 
 def validate(
@@ -47,7 +46,7 @@ def validate(
     from benchmark.registry import create, entries, is_folder
 
     if is_folder(task):
-        folder = Path(os.path.expanduser(task))
+        folder = expanded(task)
         if not folder.is_dir():
             raise UserError(f"validate takes a folder with task.yaml, found none at {task}")
         report = check_folder(folder)

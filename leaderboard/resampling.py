@@ -1,10 +1,10 @@
-"""Permutation tests and intervals: over languages, over seeds, over test items."""
+"""Permutation tests and intervals: over languages, over seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations as all_orders
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,14 +24,12 @@ from leaderboard.ranking import (
 
 Statistic = Literal["spearman", "per-target"]
 Permutations = NDArray[np.int64]
-Counts = NDArray[np.integer[Any]]
-METRICS = ("accuracy", "macro_f1", "weighted_f1", "span_f1")
 
 _STATISTICS: dict[Statistic, Callable[[Matrix, Matrix], float | None]] = {
     "spearman": matrix_spearman,
     "per-target": per_target_spearman,
 }
-_CELLS_AT_ONCE = 1_000_000  # bounds the memory of one batch of permutations
+_CELLS_AT_ONCE = 16_384  # of permuted matrices: they stay in the processor's cache
 _ENUMERATED = 7  # up to so many sources all permutations are tried: 5,040
 
 
@@ -180,10 +178,11 @@ def node_bootstrap_interval(
     if per_target_spearman(similarity, transfer) is None:
         return None
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
-    return _percentiles(weighted_per_target(similarity, transfer, weights))
+    return percentiles(weighted_per_target(similarity, transfer, weights))
 
 
-def _percentiles(values: Vector) -> tuple[float, float] | None:
+def percentiles(values: Vector) -> tuple[float, float] | None:
+    """The 95 % percentile interval of resampled values; None if none is known."""
     known = values[np.isfinite(values)]
     if not len(known):
         return None
@@ -202,77 +201,3 @@ def seed_interval(gains_per_seed: Sequence[float]) -> tuple[float, float] | None
 
     half = float(t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / np.sqrt(len(gains)))
     return float(gains.mean() - half), float(gains.mean() + half)
-
-
-def item_interval(
-    items: Iterable[tuple[Counts, Counts]], metric: str, draws: int = 1000, seed: int = 0
-) -> tuple[float, float] | None:
-    """95 % percentile interval of score(A) − score(B), averaged over languages, from resampling
-    test items (texts, or tagged sentences) within each language; both systems see the same items.
-
-    ``items`` holds per language what the metric is made of for A and for B, each
-    ``[runs, items, 3, classes]``: how many of each class an item has that are right, gold, and predicted
-    (``tasks.metrics.item_counts``); the score is averaged over runs (seeds, random partitions).
-    ``metric`` is ``accuracy``, or an F1 over the classes present in gold or predictions of the resample:
-    ``macro_f1``, ``weighted_f1``, or ``span_f1`` (of one class).
-    The unit is 0 to 1. None without items. ValueError for another metric or unequal lengths.
-    """
-    if metric not in METRICS:
-        raise ValueError(f"metric: expected one of {', '.join(METRICS)}, found {metric!r}")
-    rng = np.random.default_rng(seed)
-    differences = [_resampled(a, b, metric, draws, rng) for a, b in items]
-    return _percentiles(np.mean(differences, axis=0)) if differences else None
-
-
-def _resampled(a: Counts, b: Counts, metric: str, draws: int, rng: np.random.Generator) -> Vector:
-    """score(A) − score(B) for each resample of one language's items, ``[draws]``.
-
-    Items with equal counts are interchangeable, so only how many of each kind are drawn.
-    """
-    if a.ndim != 4 or b.ndim != 4 or a.shape[1:] != b.shape[1:] or not a.shape[1]:
-        raise ValueError(
-            f"items: expected [runs, items, 3, classes], at least one item, found {a.shape}, {b.shape}"
-        )
-    both = np.concatenate([a, b])
-    kinds, counts = _kinds(both)
-    total = int(counts.sum())
-    drawn = _drawn(counts, draws, rng)
-    exact = np.float32 if total * int(both.max()) < 1 << 24 else np.float64  # sums of whole numbers
-    sums = kinds.T.astype(exact) @ drawn.T.astype(exact)
-    scores = np.stack([_score(one, metric) for one in sums.reshape(len(both), 3, -1, draws)])
-    difference: Vector = scores[: len(a)].mean(axis=0) - scores[len(a) :].mean(axis=0)
-    return difference
-
-
-def _drawn(counts: NDArray[np.int64], draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How many of each kind a resample has, ``[draws, kinds]``: from as many items as there are."""
-    total, kinds = int(counts.sum()), len(counts)
-    if 2 * kinds <= total:
-        return rng.multinomial(total, counts / total, size=draws)
-    # A binomial draw for each kind takes longer than one of every item.
-    which = np.repeat(np.arange(kinds), counts)[rng.integers(total, size=(draws, total))]
-    which += kinds * np.arange(draws)[:, None]
-    return np.bincount(which.ravel(), minlength=draws * kinds).reshape(draws, kinds)
-
-
-def _kinds(both: Counts) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64]]:
-    """The different items of ``[runs, items, 3, classes]``, in lexicographic order, and how many of each."""
-    width = np.min_scalar_type(int(both.max())).newbyteorder(">")  # bytes in the order of the numbers
-    by_item = np.ascontiguousarray(both.swapaxes(0, 1).reshape(both.shape[1], -1).astype(width))
-    rows = by_item.view(np.dtype((np.void, by_item.itemsize * by_item.shape[1]))).ravel()
-    _, first, counts = np.unique(rows, return_index=True, return_counts=True)
-    return by_item[first], counts
-
-
-def _score(sums: NDArray[np.floating[Any]], metric: str) -> Vector:
-    """The metric of each resample, from ``[3, classes, draws]``."""
-    hits, gold, predicted = sums.astype(np.float64)
-    if metric == "accuracy":
-        accuracy: Vector = hits.sum(axis=0) / gold.sum(axis=0)
-        return accuracy
-    present = gold + predicted
-    f1 = 2 * hits / np.where(present > 0, present, 1.0)
-    weights = gold if metric == "weighted_f1" else (present > 0).astype(np.float64)
-    total = weights.sum(axis=0)
-    score: Vector = (f1 * weights).sum(axis=0) / np.where(total > 0, total, 1.0)  # a resample without spans: 0
-    return score

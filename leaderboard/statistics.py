@@ -30,12 +30,11 @@ from leaderboard.ranking import (
     square,
 )
 from leaderboard.records import Beyond, Correlation, ObjectiveGain
-from leaderboard.resampling import item_interval, node_bootstrap_interval, qap_p, seed_interval
+from leaderboard.resampling import node_bootstrap_interval, qap_p, seed_interval
 
 __all__ = [
     "centre",
     "correlations",
-    "item_interval",
     "matrix_pearson",
     "matrix_spearman",
     "ndcg_at_k",

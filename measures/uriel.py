@@ -28,6 +28,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 # Kinds that stand in the two files of typology; the others have one of their own.
 _PREFIXES = {"syntax": "S_", "phonology": "P_", "inventory": "INV_"}
 _FILES = {"geography": "geocoord_features", "family": "family_features"}
+_ROWS = 64  # read at a time, of a file that is large
 
 Vector = NDArray[np.float64]
 
@@ -48,7 +49,21 @@ def _file(name: str) -> tuple[dict[str, int], list[str], NDArray[Any]]:
     path = metadata.distribution("lang2vec").locate_file(f"lang2vec/data/{name}.npz")
     with np.load(str(path), allow_pickle=False) as file:
         rows = {str(code): row for row, code in enumerate(file["langs"])}
-        return rows, [str(feature) for feature in file["feats"]], file["data"][:, :, 0]
+        features = [str(feature) for feature in file["feats"]]
+        return rows, features, _bits(file) if name == _FILES["family"] else file["data"][:, :, 0]
+
+
+def _bits(archive: Any) -> NDArray[np.bool_]:
+    """The values ``[rows, columns]`` of a file of 0 and 1, in parts: the family tree has 30 million of them, and
+    as floats, all at once, they take four times the memory and twice the time."""
+    with archive.zip.open("data.npy") as file:
+        np.lib.format.read_magic(file)
+        (rows, columns, _), _, dtype = np.lib.format.read_array_header_1_0(file)
+        found = np.empty((rows, columns), dtype=np.bool_)
+        for start in range(0, rows, _ROWS):
+            part = found[start : start + _ROWS]
+            part[:] = np.frombuffer(file.read(part.size * dtype.itemsize), dtype).reshape(part.shape)
+    return found
 
 
 @cache

@@ -7,8 +7,7 @@ import functools
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from tasks.base import Access, Corpus, DataError, Example, Source, Split, Task, TaskSpec
 from tasks.languages import Language, UnknownLanguage, cldr_data, language
@@ -32,8 +31,7 @@ _EXCLUDED = {
 _DEFAULT = "eng swe dan nld fra ita pol ces fin est aze tur zul rus ukr bul kaz hin mar ara"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Name:
+class Name(NamedTuple):
     """What one locale calls one entity; ``label`` indexes :data:`LABELS`."""
 
     label: int
@@ -67,7 +65,7 @@ def _candidates(locale: str, label: int) -> Iterator[Name]:
     for code, text in sorted(cldr_data(locale).get(_KEYS[kind], {}).items()):
         if "_" in code or code in _EXCLUDED[kind] or not isinstance(text, str) or not text.strip():
             continue
-        if any(character.isdigit() for character in text) or _key(text) == _key(code):
+        if any(map(str.isdigit, text)) or _key(text) == _key(code):
             continue
         yield Name(label, code, text)
 
@@ -76,6 +74,7 @@ def _key(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
+@functools.cache  # an entity is named in many languages
 def digest(item: str) -> int:
     """A number in [0, 2⁶⁴) that depends on the entity alone."""
     return int.from_bytes(hashlib.sha256(item.encode()).digest()[:8], "big")

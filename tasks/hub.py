@@ -17,7 +17,7 @@ from typing import Any
 from tasks.base import DataError, Example
 from tasks.parquet import ParquetRows as ParquetRows
 from tasks.parquet import every_row, opened
-from tasks.sources import PATIENCE, TIMEOUT, one_line, within, write
+from tasks.sources import PATIENCE, TIMEOUT, expanded, one_line, within, write
 
 _SHA = re.compile(r"[0-9a-f]{40}")
 
@@ -153,9 +153,9 @@ def _endpoint() -> str:
 
 def _cache() -> Path:
     if folder := os.environ.get("HF_HUB_CACHE"):
-        return Path(os.path.expanduser(folder))
+        return expanded(folder)
     if home := os.environ.get("HF_HOME"):
-        return Path(os.path.expanduser(home)) / "hub"
+        return expanded(home) / "hub"
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from tasks.local_declaration import FILE, Declaration, Problems, declaration
 from tasks.local_files import opened
 from tasks.local_yaml import LARGEST
 from tasks.rows import Rows
-from tasks.sources import one_line
+from tasks.sources import expanded, one_line
 from tasks.sources import opened as file_opened
 from tasks.tsv import shown
 
@@ -77,7 +76,7 @@ class LocalTask(Task):
         Raises:
             DataError: the folder, or its ``task.yaml``, is not as it must be; one line.
         """
-        found = survey(Path(os.path.expanduser(path)))  # as it is where there is no such person
+        found = survey(expanded(path))
         if found.problems:
             raise Problems(found.problems)
         self.path = str(path)

@@ -44,6 +44,14 @@ def fingerprint(examples: Iterable[Example]) -> str:
     return digest.hexdigest()
 
 
+def expanded(path: str | Path) -> Path:
+    """A path as a person types it, with a home for ``~``; as it is where there is no such person."""
+    try:
+        return Path(os.path.expanduser(path))
+    except ValueError:  # nor can be: a NUL in the name
+        return Path(path)
+
+
 def folder(access: Access, task: str) -> Path | None:
     """``DIR/<task>`` in the user's folder, or ``None`` where there is no such thing."""
     if access.data is None:

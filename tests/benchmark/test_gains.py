@@ -38,9 +38,10 @@ def case():
     groupings = [Grouping.partition([[CODES[i] for i in group] for group in one]) for one in drawn]
     scores = dict(zip(map(id, groupings), rng.random(7), strict=True))
     setup = SimpleNamespace(sources=CODES, codes=CODES, source="embedded")
-    systems = SimpleNamespace(grouped=lambda one: one, by_seed=lambda one: np.array([[scores[id(one)]]]))
+    systems = SimpleNamespace(by_seed=lambda one: np.array([[scores[id(one)]]]))
     gains = Gains.__new__(Gains)
-    gains.setup, gains.systems, gains.draws = setup, systems, {"3+3": groupings}
+    gains.setup, gains.systems = setup, systems
+    gains.partitions = {"3+3": [(one, one) for one in groupings]}
     row = SimpleNamespace(grouping=groupings[0], asked=True, matrix=SimpleNamespace(values=S))
     return SimpleNamespace(gains=gains, row=row, S=S, drawn=drawn, scores=list(scores.values()))
 

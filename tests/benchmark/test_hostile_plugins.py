@@ -204,6 +204,7 @@ def test_what_is_typed_as_a_name(spec: str) -> None:
 
 @given(kind=st.sampled_from(get_args(Kind)), spec=SPECS)
 @example(kind="tasks", spec="..\n")
+@example(kind="tasks", spec="~\0")
 @some(40)
 def test_what_is_created_by_name(kind: Kind, spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

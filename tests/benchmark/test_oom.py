@@ -52,9 +52,9 @@ def sets(tmp_path_factory, tiny_folder, examples, hyper):
     found = {}
     for task, rows in (("text", examples), ("tagged", sentences)):
         of = {code: rows(code, count) for code, count in zip(CODES, (20, 14, 11), strict=True)}
-        for one in of.values():
-            encoder.encode(one)
-        found[task] = {code: Encoded.open(store.path(encoder.key(one))) for code, one in of.items()}
+        for code, one in of.items():
+            encoder.encode(f"{task}-{code}", one)
+        found[task] = {code: Encoded.open(store.path(f"{task}-{code}")) for code in of}
     return found
 
 

@@ -80,8 +80,8 @@ def sets(store, tiny_folder, examples, hyper):
     for task, rows in (("text", lambda code, count: examples(code, count)), ("tagged", tokens)):
         found[task] = {}
         for code, count in zip(CODES, (20, 14, 11), strict=True):
-            encoder.encode(rows(code, count))
-            found[task][code] = Encoded.open(store.path(encoder.key(rows(code, count))))
+            encoder.encode(key := f"{task}-{code}", rows(code, count))
+            found[task][code] = Encoded.open(store.path(key))
     return found
 
 

@@ -107,7 +107,12 @@ def test_as_many_shots_as_there_are_and_none_without_training_data(config):
     zero = tried_on([language("dan")], (), Rows({"train": 0, "test": 9}), 4, of, store)
     assert len(zero.test["dan"]) == 4
     assert [(one.k, one.support) for one in zero.plans[0]] == [(0, "")]
-    assert list(zero.examples(0)) == [zero.test["dan"]]
+    assert list(zero.examples(0)) == [(zero.plans[0][0].test, zero.test["dan"])]
+    some = dict(found.examples(0))
+    assert {len(rows) for rows in some.values()} == {3, 6, 9}
+    assert {key: len(rows) for key, rows in some.items()} == {
+        one.support if one.k else one.test: one.k or 9 for one in found.plans[0]
+    }
     assert tried_on([], (), Rows({}), None, of, store) is None
 
 

@@ -90,7 +90,8 @@ import numpy as np
 from benchmark.auto_k import auto_k
 from benchmark.cover import cover
 from benchmark.grouping import agglomerative, default_k, partition, random_partitions
-from leaderboard.statistics import correlations, item_interval
+from leaderboard.items import ItemBootstrap, item_interval
+from leaderboard.statistics import correlations
 
 n, labels = 100, 4
 items, seeds, draws = map(int, sys.argv[1:])
@@ -112,11 +113,18 @@ def counts(runs):
         one[np.arange(items), 1, gold] = one[np.arange(items), 2, said] = 1
     return found
 
-systems = [[(counts(seeds), counts(runs * seeds)) for _ in range(n)] for runs in (1, 1, draws)]
+systems = [{f"l{place}": counts(seeds) for place in range(n)} for _ in range(3 + draws)]
+
+def gains():
+    found = ItemBootstrap()
+    grouped, multilingual, monolingual, *drawn = [found.scores(one, "macro_f1") for one in systems]
+    for other in (multilingual, monolingual, np.mean(drawn, axis=0)):
+        item_interval(grouped, other)
+
 parts = {
     "correlations": lambda: correlations(S, T, T, [T, T + 0.1], seed=0, controls=controls),
     "correlations with gaps": lambda: correlations(gaps, T, T, [T, T + 0.1], seed=0, controls=controls),
-    "gains": lambda: [item_interval(one, "macro_f1") for one in systems],
+    "gains": gains,
     "partition": lambda: partition(S, k),
     "agglomerative": lambda: agglomerative(S, k),
     "cover": lambda: cover(S, k),

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import multinomial, ttest_1samp
-from sklearn.metrics import accuracy_score, f1_score
+from scipy.stats import ttest_1samp
 
 from leaderboard import resampling
 from leaderboard.ranking import prepared, weighted_per_target
-from leaderboard.resampling import _drawn, permuted_statistics
+from leaderboard.resampling import permuted_statistics
 from leaderboard.statistics import (
     centre,
-    item_interval,
     matrix_spearman,
     node_bootstrap_interval,
     per_target_spearman,
@@ -175,114 +173,3 @@ def test_seed_interval_is_the_t_interval():
     assert seed_interval(gains) == pytest.approx((expected.low, expected.high))
     assert seed_interval([0.1]) is None
     assert seed_interval([0.1, 0.1]) == pytest.approx((0.1, 0.1))
-
-
-METRICS = {
-    "accuracy": accuracy_score,
-    "macro_f1": lambda g, p: f1_score(g, p, average="macro", zero_division=0),
-    "weighted_f1": lambda g, p: f1_score(g, p, average="weighted", zero_division=0),
-}
-
-
-def systems(seed, items, runs=()):
-    rng = np.random.default_rng(seed)
-    gold = rng.choice([0, 1, 2, 7], p=[0.6, 0.3, 0.05, 0.05], size=items)
-
-    def predict(error, *shape):
-        noise = rng.choice([0, 1, 2, 5], size=(*shape, items))
-        return np.where(rng.random((*shape, items)) < error, noise, gold)
-
-    return gold, predict(0.2, *runs), predict(0.4, *runs)
-
-
-def made_of(gold, *systems):
-    """What a metric is made of, [runs, items, 3, classes], counted one item at a time."""
-    classes = 1 + max(int(np.max(part)) for part in (gold, *systems))
-
-    def counts(run):
-        found = np.zeros((len(gold), 3, classes), dtype=int)
-        for item, (g, p) in enumerate(zip(gold, run, strict=True)):
-            found[item, 0, g] += g == p
-            found[item, 1, g] += 1
-            found[item, 2, p] += 1
-        return found
-
-    return tuple(np.array([counts(run) for run in np.atleast_2d(system)]) for system in systems)
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_item_interval_is_a_paired_bootstrap(metric):
-    languages = [systems(1, 120), systems(2, 60)]
-    low, high = item_interval([made_of(*one) for one in languages], metric, draws=4000, seed=5)
-    rng = np.random.default_rng(9)
-    score = METRICS[metric]
-    differences = []
-    for _ in range(600):
-        picks = [(parts, rng.integers(len(parts[0]), size=len(parts[0]))) for parts in languages]
-        differences.append(np.mean([score(g[i], a[i]) - score(g[i], b[i]) for (g, a, b), i in picks]))
-    expected = np.percentile(differences, [2.5, 97.5])
-    assert (low, high) == pytest.approx(expected, abs=0.15 * (expected[1] - expected[0]))
-
-
-@pytest.mark.parametrize("counts", [[90, 6, 3, 1], [5] + [1] * 20])  # each of the two ways to draw
-def test_resamples_have_the_moments_of_a_multinomial(counts):
-    counts = np.array(counts)
-    total, draws = counts.sum(), 20000
-    drawn = _drawn(counts, draws, np.random.default_rng(0))
-    assert (drawn.sum(axis=1) == total).all()
-    expected = multinomial(total, counts / total).cov()
-    error = np.sqrt((expected**2 + np.outer(np.diag(expected), np.diag(expected))) / draws)  # of a covariance
-    assert (abs(drawn.mean(axis=0) - counts) < 4.5 * np.sqrt(np.diag(expected) / draws)).all()
-    assert (abs(np.cov(drawn.T) - expected) < 5.5 * error + 1e-3).all()
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_scores_of_resamples_are_scikit_learns(metric):
-    # One kind of item only in one language: every resample equals the data.
-    gold, a, b = [3], [3], [4]
-    assert item_interval([made_of(gold * 5, a * 5, b * 5)], metric) == pytest.approx((1.0, 1.0))
-    # With two items the resamples can be listed: (1,1), (1,2), (2,2).
-    gold, a, b = np.array([0, 1]), np.array([0, 0]), np.array([1, 0])
-    score = METRICS[metric]
-    possible = {round(score(gold[i], a[i]) - score(gold[i], b[i]), 9) for i in ([0, 0], [0, 1], [1, 1])}
-    low, high = item_interval([made_of(gold, a, b)], metric, draws=500)
-    assert (round(low, 9), round(high, 9)) == (min(possible), max(possible))
-
-
-def test_runs_are_averaged_and_paired_over_items():
-    gold, a, b = systems(3, 80)
-    single = item_interval([made_of(gold, a, b)], "macro_f1", seed=1)
-    doubled = item_interval([made_of(gold, [a, a], [b, b, b])], "macro_f1", seed=1)
-    assert doubled == pytest.approx(single)
-    assert item_interval([made_of(gold, a, a)], "macro_f1") == (0.0, 0.0)
-    low, high = item_interval([made_of(gold, [a, b], [b, a])], "macro_f1")
-    assert (low, high) == pytest.approx((0.0, 0.0), abs=1e-12)
-
-
-def test_item_interval_refuses():
-    assert item_interval([], "accuracy") is None
-    with pytest.raises(ValueError, match="expected one of accuracy"):
-        item_interval([], "f1")
-    one, two = np.ones((1, 3, 3, 2), int), np.ones((1, 2, 3, 2), int)
-    with pytest.raises(ValueError, match=r"found \(1, 3, 3, 2\), \(1, 2, 3, 2\)"):
-        item_interval([(one, two)], "accuracy")
-
-
-def test_spans_are_resampled_by_sentence():
-    """[runs, sentences, 3, 1], against scores of literally drawn sentences; some draws hold no span at all."""
-    rng = np.random.default_rng(3)
-    gold = rng.integers(0, 2, 12)
-    hits = {name: rng.binomial(gold, rate) for name, rate in (("a", 0.8), ("b", 0.4))}
-    said = {name: hits[name] + rng.integers(0, 2, 12) for name in hits}
-    counts = {name: np.stack([hits[name], gold, said[name]], axis=1)[None, :, :, None] for name in hits}
-
-    def f1(name, drawn):
-        size = (gold + said[name])[drawn].sum()
-        return 2 * hits[name][drawn].sum() / size if size else 0.0
-
-    differences = [f1("a", drawn) - f1("b", drawn) for drawn in rng.integers(12, size=(4000, 12))]
-    low, high = item_interval([(counts["a"], counts["b"])], "span_f1", draws=4000)
-    expected = np.percentile(differences, [2.5, 97.5])
-    assert (low, high) == pytest.approx(expected, abs=0.06 * (expected[1] - expected[0]))
-    nothing = np.zeros((1, 4, 3, 1), dtype=int)
-    assert item_interval([(nothing, nothing)], "span_f1") == (0.0, 0.0)
