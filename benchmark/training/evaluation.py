@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -16,8 +17,8 @@ from benchmark.training.loop import autocast
 from benchmark.training.microbatches import empty
 
 TOKENS = 16384  # per batch: long texts in small batches, short ones in large
+TOKENS_OF_A_CPU = 1024  # their activations stay in its cache
 ROWS = 256  # per batch, at most; halved where the device is out of memory
-ROWS_OF_A_CPU = 64  # their activations stay in its cache
 
 
 def predict(
@@ -29,46 +30,70 @@ def predict(
 ) -> list[NDArray[np.int16]]:
     """Predicted labels of every set, in the order of its ``targets``. Restores the model's mode.
 
+    A text that stands in several sets, as names do in many languages, is read once.
+
     ``masks``: the subnetwork (``heads``, ``units``) that each set passes through, ``None`` for the whole model.
     """
     which = np.repeat(np.arange(len(sets)), [len(one) for one in sets])
     rows = np.concatenate([np.arange(len(one)) for one in sets])
     lengths = np.concatenate([one.lengths for one in sets])
-    order = np.argsort(lengths, kind="stable")
+    first = _first(sets, masks)
+    distinct = np.flatnonzero(first == np.arange(len(first)))
+    order = distinct[np.argsort(lengths[distinct], kind="stable")]
     terms = np.concatenate([one.terms for one in sets])
     starts = np.concatenate([[0], np.cumsum(terms)])
-    found = np.empty(starts[-1], dtype=np.int16)
+    said: list[tuple[NDArray[np.int64], Tensor]] = []
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(device, precision), _gated(model, masks, device) as pass_through:
 
-        def labels(batch: NDArray[np.int64]) -> NDArray[np.int16] | None:
-            """Nothing where the device has no room for the batch."""
+        def labels(batch: NDArray[np.int64]) -> Tensor | None:
+            """Nothing where the device has no room for the batch; else on the device, which is not waited for."""
             try:
                 pass_through(which[batch])
                 logits = model(collate(sets, which[batch], rows[batch]).to(device))
-                said: NDArray[np.int16] = logits.argmax(-1).to(torch.int16).cpu().numpy()
-                return said
+                best: Tensor = logits.argmax(-1).to(torch.int16)
+                return best
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
                 return None
 
-        start, most = 0, ROWS_OF_A_CPU if device.type == "cpu" else ROWS
+        start, most, tokens = 0, ROWS, TOKENS_OF_A_CPU if device.type == "cpu" else TOKENS
         while start < len(order):
-            size = max(1, TOKENS // int(lengths[order[min(start + most - 1, len(order) - 1)]]))
+            size = max(1, tokens // int(lengths[order[min(start + most - 1, len(order) - 1)]]))
             batch = order[start : start + min(size, most)]
-            said = labels(batch)
-            if said is None:  # those that follow are longer
+            best = labels(batch)
+            if best is None:  # those that follow are longer
                 most = len(batch) // 2
                 empty(device)
                 continue
-            places = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in batch])
-            found[places] = said
+            said.append((np.concatenate([np.arange(starts[row], starts[row + 1]) for row in batch]), best))
             start += len(batch)
     model.train(was_training)
+    found = np.empty(starts[-1], dtype=np.int16)
+    for places, best in said:
+        found[places] = best.cpu().numpy()
+    again = np.flatnonzero(first != np.arange(len(first)))  # texts that have one label each
+    found[starts[again]] = found[starts[first[again]]]
     ends = np.cumsum([int(one.terms.sum()) for one in sets])[:-1]
     return list(np.split(found, ends))
+
+
+def _first(
+    sets: Sequence[Encoded], masks: Sequence[Mapping[str, NDArray[np.float64]] | None]
+) -> NDArray[np.int64]:
+    """For each row of all sets, the place of the first that is the same to the model; of tagged ones, its own."""
+    seen: dict[tuple[int, bytes, bytes], int] = {}
+    first, place = np.empty(sum(map(len, sets)), dtype=np.int64), 0
+    for one, mask in itertools.zip_longest(sets, masks):
+        ids, types = one.ids.tobytes(), b"" if one.types is None else one.types.tobytes()
+        size, typed = one.ids.itemsize, 0 if one.types is None else one.types.itemsize
+        for start, end in itertools.pairwise(one.offsets.tolist()):
+            key = id(mask), ids[size * start : size * end], types[typed * start : typed * end]
+            first[place] = place if one.tags is not None else seen.setdefault(key, place)
+            place += 1
+    return first
 
 
 @contextlib.contextmanager

@@ -35,6 +35,9 @@ from tasks.metrics import score
 PASSING = (OSError, MemoryError, torch.OutOfMemoryError, getattr(torch, "AcceleratorError", MemoryError))
 
 
+_opened = functools.lru_cache(maxsize=1024)(Encoded.open)  # every job of a run is scored on the same sets
+
+
 class MasksMissing(RuntimeError):  # noqa: N818 - reads as a sentence where it is caught
     """A training whose strategy starts from readings that have failed."""
 
@@ -78,7 +81,7 @@ def _read(
     failed = []
     for reading in readings:
         begun = time.perf_counter()
-        sets = {name: Encoded.open(store.path(key)) for name, key in reading.sets}
+        sets = {name: _opened(store.path(key)) for name, key in reading.sets}
         try:
             arrays, meta = take(reading, model, sets, job, device)
         except Exception as error:
@@ -103,7 +106,7 @@ def _train(
     device: torch.device,
 ) -> None:
     def encoded(pairs: tuple[tuple[str, str], ...]) -> dict[str, Encoded]:
-        return {language: Encoded.open(store.path(key)) for language, key in pairs}
+        return {language: _opened(store.path(key)) for language, key in pairs}
 
     probes = [
         GradientTrace(
@@ -192,7 +195,7 @@ def _evaluate(
     job: TrainJob, store: Store, model: torch.nn.Module, sets: list[EvalSet], device: torch.device
 ) -> None:
     begun = time.perf_counter()
-    data = [Encoded.open(store.path(one.examples)) for one in sets]
+    data = [_opened(store.path(one.examples)) for one in sets]
     masks = stored(store.path(job.key))
     found = predict(model, data, device, job.hyper.precision, [masks.get(one.language) for one in sets])
 
@@ -221,9 +224,9 @@ def _adapt(
         seed = derive(job.seed, "shots", one.language, str(one.k))
         try:
             model.load_state_dict(trained)
-            test = Encoded.open(store.path(one.test))
+            test = _opened(store.path(one.test))
             if one.k:
-                said = adapt(model, Encoded.open(store.path(one.support)), test, job.hyper, seed, device)
+                said = adapt(model, _opened(store.path(one.support)), test, job.hyper, seed, device)
             else:
                 said = predict(model, [test], device, job.hyper.precision)[0]
         except Exception as error:

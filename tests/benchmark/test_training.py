@@ -401,10 +401,10 @@ def test_blocks_cover_the_trainable_parameters_once(fresh):
     assert sorted(names) == sorted(name for name, p in of.named_parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize("tokens", [evaluation.TOKENS, 60, 1])
+@pytest.mark.parametrize("tokens", [evaluation.TOKENS_OF_A_CPU, 60, 1])
 @pytest.mark.parametrize("training", [True, False])
 def test_predictions_do_not_depend_on_batching(sets, fresh, monkeypatch, tokens, training):
-    monkeypatch.setattr(evaluation, "TOKENS", tokens)
+    monkeypatch.setattr(evaluation, "TOKENS_OF_A_CPU", tokens)
     of = fresh().train(training)
     with torch.no_grad():
         of.head.weight.mul_(50)
@@ -421,6 +421,38 @@ def test_predictions_do_not_depend_on_batching(sets, fresh, monkeypatch, tokens,
             alone = [int(of(collate([one], np.array([0]), np.array([row]))).argmax()) for row in range(len(one))]
         assert said.tolist() == alone
     assert {0, 1} <= {int(label) for said in found for label in said}
+
+
+def test_a_text_of_several_sets_is_read_once(sets, fresh):
+    """But under each mask that it passes through."""
+    of = fresh()
+    with torch.no_grad():
+        for weight in of.encoder.encoder.layer.parameters():
+            weight.mul_(20)  # else what is masked would hardly be missed
+    read = []
+    of.register_forward_pre_hook(lambda module, given: read.append(len(given[0])))
+    data = [sets["deu"], sets["nld"], sets["deu"]]
+    found = predict(of, data, CPU, "fp32")
+    texts = {row.tobytes() for one in data for row in np.split(one.ids, one.offsets[1:-1])}
+    assert sum(read) == len(texts) <= len(data[0]) + len(data[1])
+    alone = [predict(of, [one], CPU, "fp32")[0] for one in data]
+    assert all(np.array_equal(one, two) for one, two in zip(found, alone, strict=True))
+    read.clear()
+    closed = {"heads": np.zeros((2, 2)), "units": np.zeros((2, 24))}
+    masked = predict(of, data, CPU, "fp32", [None, None, closed])
+    assert sum(read) > len(texts)
+    assert np.array_equal(masked[2], predict(of, [data[2]], CPU, "fp32", [closed])[0])
+    assert not np.array_equal(masked[2], masked[0])
+
+
+def test_texts_that_differ_in_their_types_alone_are_two(fresh):
+    one = made_up([4, 3], types=True)
+    other = replace(one, types=1 - one.types)
+    read = []
+    of = fresh()
+    of.register_forward_pre_hook(lambda module, given: read.append(len(given[0])))
+    predict(of, [one, other, one], CPU, "fp32")
+    assert sum(read) == 4
 
 
 # The gradient trace
