@@ -1,4 +1,4 @@
-"""Whether there may be a GPU, without importing torch."""
+"""Whether there may be a GPU, without importing torch; and how many there are."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def gpu_in_reach() -> bool:
     except OSError:
         return False
     return True
+
+
+def places(device: str) -> tuple[str, ...]:
+    """The devices that a name stands for: ``cuda`` is every GPU that torch sees, the others are one."""
+    if device != "cuda":
+        return (device,)
+    import torch
+
+    return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count())) or (device,)

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
+from benchmark.devices import places
 from benchmark.jobs import Outcome, TrainJob, execute, told
 from benchmark.prepare import cores
 from benchmark.progress import say
@@ -27,8 +28,8 @@ SERVER_GONE = 255  # what multiprocessing tells of a worker whose server has die
 
 
 def side_by_side(asked: int | None, device: str) -> int:
-    """How many trainings run at a time."""
-    return asked or (cores() if device == "cpu" else 1)
+    """How many trainings run at a time: as many as asked for, else one a core, or one a GPU."""
+    return asked or (cores() if device == "cpu" else len(places(device)))
 
 
 class Executor(Protocol):
@@ -52,14 +53,15 @@ class InProcess:
 
 
 class Pool:
-    """Several single-threaded processes side by side.
+    """Several single-threaded processes side by side; each keeps to the one of ``devices`` that fewest others
+    have, or runs jobs where these say.
 
     A worker that dies takes its own job with it and no other. That job is tried once more, alone, when the
     rest is done: most likely there was no memory for so many at once.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, devices: Sequence[str] = ()) -> None:
+        self.workers, self.devices = workers, devices
 
     def map(self, jobs: Sequence[TrainJob], store: Store) -> Iterator[Outcome]:
         died: list[_Death] = []
@@ -79,7 +81,7 @@ class Pool:
         try:
             while waiting or busy:
                 while waiting and len(busy) < workers:
-                    busy.append(_Worker(context, store, waiting.popleft()))
+                    busy.append(_Worker(context, store, waiting.popleft(), self._freest(busy)))
                 for worker in _ready(busy):
                     told = worker.told()
                     if told is None:
@@ -100,6 +102,10 @@ class Pool:
             for worker in busy:
                 worker.stop()
 
+    def _freest(self, busy: Sequence[_Worker]) -> str | None:
+        used = [worker.device for worker in busy]
+        return min(self.devices, key=used.count, default=None)
+
 
 @dataclass(frozen=True)
 class _Death:
@@ -108,9 +114,10 @@ class _Death:
 
 
 class _Worker:
-    """A process and the job that it has."""
+    """A process, the device that it keeps to, if any, and the job that it has."""
 
-    def __init__(self, context: BaseContext, store: Store, job: TrainJob) -> None:
+    def __init__(self, context: BaseContext, store: Store, job: TrainJob, device: str | None) -> None:
+        self.device = device
         self.pipe, there = context.Pipe()
         self.process: BaseProcess = context.Process(  # type: ignore[attr-defined]
             target=_serve, args=(there, store, execute), daemon=True
@@ -121,9 +128,9 @@ class _Worker:
         self.give(job)
 
     def give(self, job: TrainJob) -> None:
-        self.job = job
+        self.job = job if self.device is None else replace(job, device=self.device)
         with contextlib.suppress(OSError):  # it has died, which is seen next
-            self.pipe.send(job)
+            self.pipe.send(self.job)
 
     def told(self) -> tuple[Outcome, str | None] | None:
         """What came of its job; ``None`` if it has died."""

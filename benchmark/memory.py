@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import SCRATCH, SCRATCH_LAYERS
+from benchmark.devices import places
 from benchmark.jobs import TrainJob
 from benchmark.models import Model
 from benchmark.readings import TracePlan
@@ -79,12 +80,13 @@ class Estimate:
 
 
 def estimate(setup: Setup, jobs: Sequence[TrainJob], workers: int) -> Estimate:
-    """What some jobs will need, so many at a time. Accelerators are counted by what they have free themselves."""
+    """What some jobs will need, so many at a time. An accelerator is counted by what it has free itself; each of
+    several trains as many."""
     shapes = {of.model.digest: shape(of.model) for of in setup.seeds}
     needs = {job.label: need(job, shapes[job.model_digest], _length(setup, job)) for job in jobs}
     largest = max(needs, key=lambda label: needs[label], default="none")
     on_host = setup.device == "cpu"
-    used = max(1, min(workers, len(jobs)))
+    used = max(1, -(-min(workers, len(jobs)) // len(places(setup.device))))
     return Estimate(
         worker=needs.get(largest, 0),
         workers=used,

@@ -86,10 +86,10 @@ ProbeShare = Annotated[
         min=0.01, max=10.0, help="Time of the gradient probes, about, as a share of the joint training's."
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:1, mps.")]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, max=MOST, help="Trainings side by side. Default: the number of cores; 1 on a GPU."),
+    typer.Option(min=1, max=MOST, help="Trainings side by side. Default: the number of cores, or of GPUs."),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; use what is there.")]
 Cache = Annotated[

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark.config import RunConfig
+from benchmark.devices import places
 from benchmark.errors import UserError
 from benchmark.executors import Executor, InProcess, Pool, side_by_side
 from benchmark.groups import Draws, asked_groups, draw, every_group, group, recover
@@ -220,7 +221,7 @@ def _train(name: str, stage: Stage, setup: Setup, result: RunResult) -> None:
     warning = estimate(setup, stage.todo, workers).warning
     if warning:
         say(warning)
-    executor: Executor = Pool(workers) if workers > 1 else InProcess()
+    executor: Executor = Pool(workers, places(setup.device)) if workers > 1 else InProcess()
     progress = Progress(name, stage.todo, {job.key: work(job, setup) for job in stage.todo}, setup.store)
     with shown(progress):
         for outcome in executor.map(stage.todo, setup.store):

@@ -82,7 +82,8 @@ class Encoded:
 class Batch:
     """Padded tensors ``[rows, length]`` and labels ``[terms]``: one a row, or one at each of ``places``.
 
-    ``places`` are the places, ``[terms]``, of the tokens to be labelled in the flattened ``ids``.
+    ``places`` are the places, ``[terms]``, of the tokens to be labelled in the flattened ``ids``. ``full``:
+    whether nothing is padding, where that is known; a device is never asked, as the host would wait for it.
     """
 
     ids: Tensor
@@ -90,13 +91,17 @@ class Batch:
     labels: Tensor
     types: Tensor | None = None
     places: Tensor | None = None
+    full: bool | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device) -> Batch:
+        """On the device: the copy is under way when this returns, and what comes next may be prepared."""
+
         def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
+            pinned = tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
+            return pinned.to(device, non_blocking=True)
 
         return Batch(
             move(self.ids),
@@ -104,6 +109,7 @@ class Batch:
             move(self.labels),
             None if self.types is None else move(self.types),
             None if self.places is None else move(self.places),
+            bool(self.mask.numpy().all()) if self.mask.device.type == "cpu" else self.full,
         )
 
     def __getitem__(self, rows: slice) -> Batch:
@@ -114,7 +120,7 @@ class Batch:
             width = self.ids.shape[1]
             here = (self.places >= start * width) & (self.places < stop * width)
             labels, places = self.labels[here], self.places[here] - start * width
-        return Batch(self.ids[rows], self.mask[rows], labels, types, places)
+        return Batch(self.ids[rows], self.mask[rows], labels, types, places, self.full or None)
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
@@ -133,6 +139,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
         torch.cat([batch.labels for batch in batches]),
         torch.cat(types) if types else None,
         torch.cat(places) if places else None,
+        None if any(batch.full is None for batch in batches) else all(batch.full for batch in batches),
     )
 
 

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from benchmark.training.batches import Batch
 
+# Encoders that take a mask of attention as it is given (transformers' ``create_bidirectional_mask``).
+_MASKS_AS_GIVEN = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta", "xlm-roberta-xl")
+
 
 class Classifier(nn.Module):
     """The last hidden states, their mean where a text has one label; dropout, one linear layer."""
@@ -25,7 +28,7 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits, shape ``[terms, labels]``: of each row, or of each token that the batch has labels for."""
-        inputs: dict[str, Tensor] = {"input_ids": batch.ids, "attention_mask": batch.mask}
+        inputs: dict[str, Tensor | None] = {"input_ids": batch.ids, "attention_mask": self._attended(batch)}
         if batch.types is not None:
             inputs["token_type_ids"] = batch.types
         hidden = self.encoder(**inputs).last_hidden_state
@@ -36,6 +39,17 @@ class Classifier(nn.Module):
             labelled = hidden.flatten(0, 1)[batch.places]
         logits: Tensor = self.head(self.dropout(labelled))
         return logits
+
+    def _attended(self, batch: Batch) -> Tensor | None:
+        """The mask as the encoder's attention will have it, ``[rows, 1, tokens, tokens]``; nothing where no token
+        is padding. An encoder that makes it itself asks the device first, and the host would wait."""
+        config: Any = self.encoder.config
+        if config.model_type not in _MASKS_AS_GIVEN or config._attn_implementation != "sdpa":
+            return batch.mask
+        if batch.mask.all() if batch.full is None else batch.full:
+            return None
+        rows, tokens = batch.ids.shape
+        return batch.mask.bool()[:, None, None, :].expand(rows, 1, tokens, tokens)
 
 
 def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:

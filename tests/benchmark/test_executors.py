@@ -6,11 +6,13 @@ import importlib
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmark import executors
-from benchmark.executors import InProcess, Pool, search_path
+from benchmark.devices import places
+from benchmark.executors import InProcess, Pool, search_path, side_by_side
 from benchmark.jobs import Hyper, TrainJob
 from benchmark.store import Store, StoreError
 
@@ -23,6 +25,8 @@ def execute(job, store):
     what, folder = job.label.split()[0], Path(job.model_path)
     with (folder / "done.txt").open("a") as file:
         file.write(f"{job.label} {os.getpid()}\\n")
+    with (folder / "where.txt").open("a") as file:
+        file.write(f"{job.device} {os.getpid()}\\n")
     if what == "kills" or (what == "once" and not (folder / "died").exists()):
         (folder / "died").touch()
         store.report(job.key, 0.5)
@@ -71,6 +75,42 @@ def test_every_job_once_in_as_many_processes_as_asked_for(store, job, tmp_path):
     done = lines(tmp_path)
     assert sorted(label for label, _ in done) == [one.label for one in jobs]
     assert len({pid for _, pid in done}) <= 2
+
+
+@pytest.mark.parametrize(("workers", "devices"), [(2, ("cuda:0", "cuda:1")), (3, ("cuda:0", "cuda:1")), (2, ())])
+def test_each_process_keeps_to_one_device(store, job, tmp_path, workers, devices):
+    jobs = [job(f"fine {number}") for number in range(9)]
+    outcomes = list(Pool(workers, devices).map(jobs, store))
+    assert {outcome.job.key for outcome in outcomes} == {one.key for one in jobs}
+    used = {tuple(line.split()) for line in (tmp_path / "where.txt").read_text().splitlines()}
+    assert len({pid for _, pid in used}) == len(used)
+    assert {device for device, _ in used} == set(devices or ("cpu",))
+
+
+def test_the_freest_device_is_next():
+    pool = Pool(4, ("cuda:0", "cuda:1", "cuda:2"))
+    busy = []
+    for expected in ("cuda:0", "cuda:1", "cuda:2", "cuda:0"):
+        busy.append(SimpleNamespace(device=pool._freest(busy)))
+        assert busy[-1].device == expected
+    del busy[1]
+    assert pool._freest(busy) == "cuda:1"
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "expected"),
+    [
+        ("cuda", 3, ("cuda:0", "cuda:1", "cuda:2")),
+        ("cuda", 1, ("cuda:0",)),
+        ("cuda:1", 3, ("cuda:1",)),
+        ("mps", 0, ("mps",)),
+    ],
+)
+def test_one_training_a_gpu(monkeypatch, device, gpus, expected):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert places(device) == expected
+    assert side_by_side(None, device) == len(expected)
+    assert side_by_side(5, device) == 5
 
 
 def test_who_dies_once_is_tried_again_at_the_end(store, job, tmp_path, capsys):
