@@ -199,9 +199,9 @@ class Meta(Strategy):
         self._ends.close()
 
     def state_dict(self) -> dict[str, Any]:
-        def saved(batch: Batch) -> dict[str, Tensor | None]:
-            tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-            return {name: None if tensor is None else tensor.cpu().clone() for name, tensor in tensors.items()}
+        def saved(batch: Batch) -> dict[str, Tensor | bool | None]:
+            found = {field.name: getattr(batch, field.name) for field in fields(batch)}
+            return {name: one.cpu().clone() if isinstance(one, Tensor) else one for name, one in found.items()}
 
         return {
             "step": self.step,
@@ -248,4 +248,5 @@ def _widened(batch: Batch, width: int, pad: int) -> Batch:
         places = places // old * width + places % old
     types = None if batch.types is None else nn.functional.pad(batch.types, more)
     ids = nn.functional.pad(batch.ids, more, value=pad)
-    return Batch(ids, nn.functional.pad(batch.mask, more), batch.labels, types, places)
+    full = batch.full if width == old else False
+    return Batch(ids, nn.functional.pad(batch.mask, more), batch.labels, types, places, full)

@@ -44,7 +44,8 @@ class Classifier(nn.Module):
         """The mask as the encoder's attention will have it, ``[rows, 1, tokens, tokens]``; nothing where no token
         is padding. An encoder that makes it itself asks the device first, and the host would wait."""
         config: Any = self.encoder.config
-        if config.model_type not in _MASKS_AS_GIVEN or config._attn_implementation != "sdpa":
+        kind, attention = (getattr(config, name, None) for name in ("model_type", "_attn_implementation"))
+        if kind not in _MASKS_AS_GIVEN or attention != "sdpa":
             return batch.mask
         if batch.mask.all() if batch.full is None else batch.full:
             return None
