@@ -122,22 +122,23 @@ def _renamed(
     return Cover(result, tuple(by[i] for i in range(len(by))), exact)
 
 
-def _best_values(given: Matrix, block: NDArray[np.bool_]) -> tuple[Matrix, NDArray[np.int64]]:
-    """What blocks ``[…, n]`` of languages get from a group that holds m others, m = 0 to n, and the others
-    from the most to the least giving. ``given[…, j]`` is Σ of C[j, i] over i in the block.
+def _best_values(given: Matrix, block: NDArray[np.bool_], added: Matrix) -> Matrix:
+    """What blocks ``[…, n]`` of languages get from a group that holds m others, m = 0 to n.
+
+    ``given[…, j]`` is Σ of C[j, i] over i in the block; ``added`` the same from the most to the least giving,
+    -inf for the block's own.
     """
-    outside = np.where(block, -np.inf, given)
-    first = np.argsort(-outside, axis=-1, kind="stable")
     inside = np.where(block, given, 0.0).sum(axis=-1, keepdims=True)
-    added = np.take_along_axis(outside, first, axis=-1).cumsum(axis=-1)
-    total = np.concatenate([inside, inside + added], axis=-1)
+    total = np.concatenate([inside, inside + added.cumsum(axis=-1)], axis=-1)
     size = block.sum(axis=-1, keepdims=True) + np.arange(total.shape[-1])
-    return total / np.maximum(size - 1, 1), first
+    values: Matrix = total / np.maximum(size - 1, 1)
+    return values
 
 
 def _block_value(given: Matrix, block: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Of the best group for each block ``[…, n]``; 0 for an empty block, which nothing is given."""
-    value: NDArray[np.float64] = _best_values(given, block)[0].max(axis=-1)
+    added = -np.sort(np.where(block, np.inf, -given), axis=-1)
+    value: NDArray[np.float64] = _best_values(given, block, added).max(axis=-1)
     return value
 
 
@@ -152,8 +153,10 @@ def _best_group(C: Matrix, members: Sequence[int]) -> tuple[int, ...]:
     """The group that gives these languages most, the smallest of equals."""
     block = np.zeros(len(C), dtype=bool)
     block[list(members)] = True
-    values, first = _best_values(C @ block, block)
-    others = first[: int(values.argmax())].tolist()
+    given = C @ block
+    first = np.argsort(np.where(block, np.inf, -given), kind="stable")
+    added = np.where(block, -np.inf, given)[first]
+    others = first[: int(_best_values(given, block, added).argmax())].tolist()
     return tuple(sorted([*members, *others]))
 
 

@@ -7,10 +7,12 @@ so that a reading or a language added later trains nothing again.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,10 +169,13 @@ def told(error: Exception) -> str:
 
 def peak_memory_mb(device: torch.device) -> float:
     """Peak memory of this process so far, in MB; of the device where that is a GPU."""
-    import torch
-
     if device.type == "cuda":
+        import torch
+
         return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    status = Path("/proc/self/status")  # Linux; there getrusage counts the process that started this one too
+    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(found[1]) / 2**10
     try:
         import resource
     except ImportError:  # Windows

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -462,3 +464,20 @@ def test_a_plan_merges_jobs_and_sees_what_is_missing(bench):
     assert [job.key for job in plan([small, more], bench.store).todo] == [small.key]
     execute(more, bench.store)
     assert plan([small, more], bench.store).todo == ()
+
+
+STARTED_BY_A_LARGE_ONE = """
+import subprocess, sys
+held = bytes([1]) * (600 << 20)
+child = "from types import SimpleNamespace; from benchmark.jobs import peak_memory_mb;"
+child += "held = bytes([1]) * (100 << 20); print(peak_memory_mb(SimpleNamespace(type='cpu')))"
+print(subprocess.run([sys.executable, "-c", child], check=True, stdout=subprocess.PIPE, text=True).stdout)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="getrusage counts who started a process on Linux")
+def test_peak_memory_is_of_this_process_alone():
+    found = subprocess.run(
+        [sys.executable, "-c", STARTED_BY_A_LARGE_ONE], check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert 100 < float(found.stdout) < 500

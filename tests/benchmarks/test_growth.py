@@ -31,13 +31,13 @@ MOST = {  # exponents
 }
 
 GROWTH = """
-import json, resource, sys, time
+import json, sys, time
 from dataclasses import replace
 from pathlib import Path
-import transformers
+import torch, transformers
 import benchmark.training.execution
 from benchmark.config import RunConfig
-from benchmark.jobs import execute
+from benchmark.jobs import execute, peak_memory_mb
 from benchmark.plan import plan, stage_one
 from benchmark.prepare import materialise, prepare
 from benchmark.runner import run
@@ -80,7 +80,7 @@ def work(config):
 
 work(configured(codes[:3], where / "warm"))  # imports, and what else is done once in a process
 found = work(configured(codes, where / str(count)))
-found["mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+found["mb"] = peak_memory_mb(torch.device("cpu"))
 print(json.dumps({"languages": len(codes), **found}))
 """
 

@@ -12,9 +12,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 STEPS = """
-import resource, statistics, sys, time
+import statistics, sys, time
 import numpy as np, torch
 from transformers import BertConfig, BertModel
+from benchmark.jobs import peak_memory_mb
 from benchmark.training.batches import Encoded, Mixture
 from benchmark.training.meta import Meta
 from benchmark.training.model import Classifier, cross_entropy
@@ -60,7 +61,7 @@ def seconds(kind):
 
 turns = range(3 if name == "plain" or size == "large" else 6)  # in turn, since the machine's speed varies
 ratios = [seconds(name) / seconds("plain") for _ in turns]
-print(statistics.median(ratios), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(statistics.median(ratios), peak_memory_mb(torch.device("cpu")))
 """
 
 

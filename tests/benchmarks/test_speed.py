@@ -56,9 +56,10 @@ def test_probes_take_at_most_30_percent_of_the_joint_training(benchmark: Benchma
 
 
 MEMORY = """
-import resource, sys
+import sys
 import numpy as np, torch
 from transformers import BertConfig, BertModel
+from benchmark.jobs import peak_memory_mb
 from benchmark.training.batches import Encoded
 from benchmark.training.model import Classifier
 from benchmark.training.probes import GradientTrace
@@ -74,7 +75,7 @@ def pool():
     return Encoded(ids, None, np.arange(65) * 12, np.arange(64) % 3, np.zeros(64, np.int8), 0)
 trace = GradientTrace({str(i): pool() for i in range(12)}, probes=1, half_batch=16, parallel=False, seed=0,
                       precision="fp32", device=torch.device("cpu"), budget=budget)
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak = lambda: peak_memory_mb(torch.device("cpu"))
 parameters = sum(p.numel() for p in model.parameters()) * 4 / 2**20
 before = peak()
 trace.look(model, 0, 0.0)
@@ -132,9 +133,11 @@ def test_all_measures_take_at_most_twice_as_long_as_one(benchmark: BenchmarkFixt
 
 
 UNTRAINED = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from benchmark.config import RunConfig
+from benchmark.jobs import peak_memory_mb
 from benchmark.prepare import materialise, prepare
 from benchmark.registry import create
 from benchmark.rows import ask, check, rows
@@ -152,7 +155,7 @@ for row in found:
         started = time.perf_counter()
         ask(row, setup, None)
         print(f"  {row.name}: {time.perf_counter() - started:.1f} s", file=sys.stderr)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+peak = peak_memory_mb(SimpleNamespace(type="cpu"))  # torch is not imported
 print(len(setup.languages), time.perf_counter() - begun, peak)
 """
 

@@ -12,9 +12,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 STEPS = """
-import resource, statistics, sys, time
+import statistics, sys, time
 import numpy as np, torch
 from transformers import BertConfig, BertModel
+from benchmark.jobs import peak_memory_mb
 from benchmark.training.batches import Batch
 from benchmark.training.model import Classifier, cross_entropy
 from benchmark.training.strategy import Plain, Start
@@ -65,7 +66,7 @@ for _ in range(3 if name == "plain" or size == "large" else 8):  # in turn, sinc
         seconds.append(statistics.median(times))
         strategy.end()
     ratios.append(seconds[1] / seconds[0])
-print(statistics.median(ratios), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(statistics.median(ratios), peak_memory_mb(torch.device("cpu")))
 """
 
 

@@ -14,10 +14,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 STEPS = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np, torch
 from transformers import BertConfig, BertModel
 from benchmark.config import SCRATCH_LAYERS
+from benchmark.jobs import peak_memory_mb
 from benchmark.registry import create
 from benchmark.training.batches import Encoded, Mixture
 from benchmark.training.model import Classifier, blocks, cross_entropy
@@ -59,7 +60,7 @@ class Training:
         return time.thread_time() - begun
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_memory_mb(torch.device("cpu"))
 
 trainings = [Training(name) for name in names]
 before = peak()

@@ -17,9 +17,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 LOOK = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np, torch
 from transformers import BertConfig, BertModel
+from benchmark.jobs import peak_memory_mb
 from benchmark.training.batches import Encoded, collate
 from benchmark.training.model import Classifier, blocks, cross_entropy
 from benchmark.training.probes import GradientTrace
@@ -64,7 +65,7 @@ def obvious():
     gradients = torch.stack(flat)
     return (gradients @ gradients.T).double().numpy(), True
 
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+peak = lambda: peak_memory_mb(torch.device("cpu"))
 ways = {"ours": ours, "obvious": obvious}
 seconds = {name: [] for name in way.split("+")}
 before = peak()
@@ -75,7 +76,7 @@ for _ in range(turns):
         seconds[name].append(time.thread_time() - begun)
 np.save(where, gram)
 size = sum(parameter.nbytes for parameter in model.parameters()) / 2**20
-print(json.dumps({"seconds": seconds, "mb": (peak() - before) * 2**10, "model": size, "exact": exact}))
+print(json.dumps({"seconds": seconds, "mb": peak() - before, "model": size, "exact": exact}))
 """
 
 
