@@ -99,6 +99,8 @@ def trainings(where: Path) -> dict[str, tuple[int, int]]:
     """Trainings in a cache, and what tells that they are not made anew."""
     found = {}
     for manifest in (where / "cache" / "objects").glob(f"*/{MANIFEST}"):
+        if manifest.parent.suffix == ".tmp":  # not in the cache yet
+            continue
         with contextlib.suppress(ValueError, OSError):
             if json.loads(manifest.read_bytes())["kind"] == "training":
                 state = manifest.stat()

@@ -64,7 +64,7 @@ def tried(where: Path, k: int, mode: str, undisturbed: Path) -> list[str]:
     if process.exitcode != 0:
         return [*wrong, f"the next run ended with {process.exitcode}: {small.told(where)}"]
     after = small.trainings(where)
-    wrong += [f"trained again: {key}" for key, made in before.items() if after[key] != made]
+    wrong += [f"trained again: {key}" for key, made in before.items() if after.get(key) != made]
     wrong += [f"differs: {line}" for line in small.differences(undisturbed, where)]
     wrong += [f"left: {name}" for name in small.left(where)]
     return wrong
