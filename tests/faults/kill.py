@@ -115,8 +115,8 @@ def until_done(
             whom = killed(run, who, source)
             kills[whom or "nobody"] += 1
             ended = run.wait()
-            if whom in ("worker", None):
-                code = ended  # a run outlives its workers
+            if whom in ("worker", None) or (whom == "ctrl-c" and ended == 0):
+                code = ended  # a run outlives its workers, and does not hear Ctrl-C when it is done and leaving
             elif whom == "ctrl-c" and ended != INTERRUPTED:
                 wrong.append(f"Ctrl-C: it ended with {ended}, {small.told(where)}")
         if not gone(run.pid):
