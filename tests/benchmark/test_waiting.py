@@ -18,6 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from benchmark.training import loop
 from benchmark.training.batches import Batch, Encoded, Mixture, collate
 from benchmark.training.evaluation import predict
+from benchmark.training.meta import _padded
 from benchmark.training.model import _MASKS_AS_GIVEN, Classifier, load
 from benchmark.training.strategy import Plain
 from tasks.languages import language
@@ -123,6 +124,9 @@ def test_what_is_full_stays_known(sets):
         part = there[1:3]
         assert part.full in ((True,) if there.full else (None,))
         assert part.to(CPU).full == bool(part.mask.all())
+        wide = _padded({"one": there, "other": replace(there, mask=there.mask[:, :1], ids=there.ids[:, :1])}, 0)
+        assert wide["one"].full == there.full
+        assert not wide["other"].full or whole.ids.shape[1] == 1
 
 
 def test_a_training_asks_the_device_only_for_its_loss(sets, model, hyper):

@@ -112,11 +112,12 @@ def until_done(
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = run.wait(moment)
         if code is None:
+            leaving = "records under" in small.told(where)  # its last line: from here on it need not hear Ctrl-C
             whom = killed(run, who, source)
             kills[whom or "nobody"] += 1
             ended = run.wait()
-            if whom in ("worker", None) or (whom == "ctrl-c" and ended == 0):
-                code = ended  # a run outlives its workers, and does not hear Ctrl-C when it is done and leaving
+            if whom in ("worker", None) or (whom == "ctrl-c" and leaving and ended == 0):
+                code = ended  # a run outlives its workers
             elif whom == "ctrl-c" and ended != INTERRUPTED:
                 wrong.append(f"Ctrl-C: it ended with {ended}, {small.told(where)}")
         if not gone(run.pid):
