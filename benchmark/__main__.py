@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 
 def main() -> None:
     """The command line; exits with 0, 1 (a training failed), 2 (a mistake of the caller's) or 130."""
+    # NumPy's products: here they are small, threads cost more than they save, and their number changes last bits.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     here = Path(__file__).resolve().parent.parent
     # ``python -m`` puts the current folder first: somebody's own tasks.py must not shadow ours.
     sys.path[:] = [path for path in sys.path if path not in ("", str(Path.cwd())) or Path.cwd() == here]

@@ -96,5 +96,5 @@ def _merged(pairs: Matrix) -> Vector:
         first, second = sorted(divmod(int(gain.argmax()), k + 1))
         labels = np.where(labels == second, first, labels)
         labels = np.where(labels > second, labels - 1, labels)
-        result[k], labels = improved(pairs, labels, k)
+        (result[k],), (labels,) = improved(pairs, labels[None], k)
     return result

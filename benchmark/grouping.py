@@ -15,6 +15,7 @@ from math import factorial, prod
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from leaderboard.linkage import Linkage, leaves, linked
 from leaderboard.ranking import NOISE
 from leaderboard.statistics import centre
 
@@ -25,6 +26,7 @@ Matrix = NDArray[np.float64]
 EXACT_UP_TO = 14  # languages; beyond, 3^n subset pairs are too many
 _RANDOM_STARTS = 20
 _KICKS = 200
+_CELLS_AT_ONCE = 16_384  # of matrices of pairs: they stay in the processor's cache
 
 
 def default_k(n: int) -> int:
@@ -90,7 +92,7 @@ def value_order(pairs: Matrix) -> NDArray[np.int64]:
 
 
 def agglomerative(S: ArrayLike, k: int) -> Groups:
-    """``k`` clusters by average linkage (SciPy) on the symmetrised :func:`affinity` of ``S`` ``[n, n]``.
+    """``k`` clusters by average linkage on the symmetrised :func:`affinity` of ``S`` ``[n, n]``.
     ValueError for k outside 1 to n.
     """
     C = affinity(S)
@@ -205,21 +207,32 @@ def _searched(pairs: Matrix, k: int) -> list[list[int]]:
     starts = [labels_of(_linked(pairs, k, linkage), n) for linkage in ("average", "complete")]
     rng = np.random.default_rng(0)
     starts += [_uneven(rng, n, k) for _ in range(_RANDOM_STARTS)]
+    at_once = max(1, _CELLS_AT_ONCE // n**2)
     best, found = -np.inf, starts[0]
-    for start in starts:
-        value, labels = improved(pairs, start, k)
-        if value > best + 1e-12 * abs(value):
-            best, found = value, labels
-    for _ in range(_KICKS):  # iterated local search: a few languages displaced, then improved again
-        kicked = found.copy()
+    for first in range(0, len(starts), at_once):
+        values, labels = improved(pairs, np.array(starts[first : first + at_once]), k)
+        for value, reached in zip(values, labels, strict=True):
+            if _higher(value, best):
+                best, found = value, reached
+    kicks = []  # iterated local search: a few languages displaced, then improved again
+    for _ in range(_KICKS):
         several = rng.choice(n, size=rng.integers(2, 2 + max(2, n // 4)), replace=False)
-        kicked[several] = rng.integers(k, size=len(several))
-        if len(np.unique(kicked)) < k:
-            continue
-        value, labels = improved(pairs, kicked, k)
-        if value > best + 1e-12 * abs(value):
-            best, found = value, labels
+        kicks.append((several, rng.integers(k, size=len(several))))
+    while kicks:  # those after one that helps are tried again from where it led
+        kicked = np.tile(found, (min(at_once, len(kicks)), 1))
+        for row, (several, groups) in zip(kicked, kicks, strict=False):
+            row[several] = groups
+        whole = [place for place, row in enumerate(kicked) if len(np.unique(row)) == k]
+        values, labels = improved(pairs, kicked[whole], k)
+        helped = next((place for place, value in enumerate(values) if _higher(value, best)), None)
+        if helped is not None:
+            best, found = values[helped], labels[helped]
+        kicks = kicks[len(kicked) if helped is None else whole[helped] + 1 :]
     return [np.flatnonzero(found == g).tolist() for g in range(k)]
+
+
+def _higher(value: float, best: float) -> bool:
+    return bool(value > best + 1e-12 * abs(value))
 
 
 def _uneven(rng: np.random.Generator, n: int, k: int) -> NDArray[np.int64]:
@@ -228,62 +241,66 @@ def _uneven(rng: np.random.Generator, n: int, k: int) -> NDArray[np.int64]:
     return rng.permutation(np.concatenate([np.arange(k), rest]))
 
 
-def improved(pairs: Matrix, start: NDArray[np.int64], k: int) -> tuple[float, NDArray[np.int64]]:
-    """The best move or swap, again and again, until none improves; the objective and each language's group."""
-    labels = start.copy()
+def improved(pairs: Matrix, starts: NDArray[np.int64], k: int) -> tuple[Vector, NDArray[np.int64]]:
+    """From each of ``starts`` ``[m, n]``, each language's group: the best move or swap, again and again, until
+    none improves. The objectives ``[m]`` and the groups ``[m, n]``.
+    """
+    labels, values = starts.copy(), np.zeros(len(starts))
     n = len(pairs)
-    everyone = np.arange(n)
     least = 1e-10 * max(float(np.abs(pairs).max()), 1e-300)
-    unit = np.eye(k)
-    while True:
-        member = unit[labels]
-        size = member.sum(axis=0)
-        to = pairs @ member  # [language, group]: summed pairs with its members
-        inside = (to * member).sum(axis=0) / 2
+    unit, everyone = np.eye(k), np.arange(n)
+    rows = np.arange(len(starts))  # that still improve
+    while len(rows):
+        group = labels[rows]
+        member = unit[group]  # [row, language, group]
+        size = member.sum(axis=1)
+        to = pairs @ member  # summed pairs with a group's members
+        inside = (to * member).sum(axis=1) / 2
         value = inside / np.maximum(size - 1, 1)
-        own, m, now = to[everyone, labels], size[labels], value[labels]
+        each = np.arange(len(rows))[:, None]
+        own, m, now = to[each, everyone, group], size[each, group], value[each, group]
 
-        without = inside[labels] - own
-        move = (without / np.maximum(m - 2, 1) - now)[:, None] + (inside + to) / size - value
-        move[everyone, labels] = -np.inf
+        without = inside[each, group] - own
+        left = without / np.maximum(m - 2, 1) - now
+        move = left[:, :, None] + (inside[:, None] + to) / size[:, None] - value[:, None]
+        move[each, everyone, group] = -np.inf
         move[m == 1] = -np.inf  # no group is left empty
 
-        swapped = without[:, None] + to[:, labels].T - pairs
-        swap = swapped / np.maximum(m - 1, 1)[:, None] - now[:, None]
-        swap = np.where(labels[:, None] != labels[None, :], swap + swap.T, -np.inf)
+        swapped = member @ to.swapaxes(1, 2)  # [row, one, other]: what one gives the group of the other
+        swapped += without[:, :, None]
+        swapped -= pairs
+        swapped /= np.maximum(m - 1, 1)[:, :, None]
+        swapped -= now[:, :, None]
+        swap = swapped + swapped.swapaxes(1, 2)
+        swap[group[:, :, None] == group[:, None]] = -np.inf
 
-        i, g = divmod(int(move.argmax()), k)
-        a, b = divmod(int(swap.argmax()), n)
-        if max(move[i, g], swap[a, b]) <= least:
-            return float(value.sum()), labels
-        if move[i, g] >= swap[a, b]:
-            labels[i] = g
-        else:
-            labels[[a, b]] = labels[[b, a]]
+        move, swap = move.reshape(len(rows), -1), swap.reshape(len(rows), -1)
+        best_move, best_swap = move.argmax(axis=1), swap.argmax(axis=1)
+        by_move, by_swap = move[each[:, 0], best_move], swap[each[:, 0], best_swap]
+        better = np.maximum(by_move, by_swap) > least
+        values[rows[~better]] = value[~better].sum(axis=1)
+        moves, swaps = better & (by_move >= by_swap), better & (by_move < by_swap)
+        language, target = divmod(best_move[moves], k)
+        labels[rows[moves], language] = target
+        one, other = divmod(best_swap[swaps], n)
+        at = rows[swaps]
+        labels[at, one], labels[at, other] = labels[at, other], labels[at, one]
+        rows = rows[better]
+    return values, labels
 
 
-def _linked(pairs: Matrix, k: int, linkage: str) -> list[list[int]]:
-    """``k`` clusters by a linkage of SciPy's; what scikit-learn's clustering finds, without importing it."""
+def _linked(pairs: Matrix, k: int, linkage: Linkage) -> list[list[int]]:
+    """``k`` clusters by a linkage; what scikit-learn's clustering finds."""
     n = len(pairs)
     if k == n:
         return [[i] for i in range(n)]
-    from scipy.cluster.hierarchy import linkage as tree_of
-
-    distance = pairs.max() - pairs
-    merges = tree_of(distance[np.triu_indices(n, 1)], linkage)[:, :2].astype(np.int64).tolist()
+    tree = linked(pairs.max() - pairs, linkage)
     nodes = [-(2 * n - 2)]  # a heap of the clusters so far, negative, the one that was merged last on top
     for _ in range(k - 1):
-        one, other = merges[-nodes[0] - n]
-        heappush(nodes, -one)
-        heappushpop(nodes, -other)
-    return [_leaves(-node, merges, n) for node in nodes]
-
-
-def _leaves(node: int, merges: list[list[int]], n: int) -> list[int]:
-    """The languages below a node of a tree, ascending."""
-    if node < n:
-        return [node]
-    return sorted(leaf for child in merges[node - n] for leaf in _leaves(child, merges, n))
+        one, other = tree[-nodes[0] - n, :2]
+        heappush(nodes, -int(one))
+        heappushpop(nodes, -int(other))
+    return [sorted(leaves(-node, tree)) for node in nodes]
 
 
 def labels_of(groups: Sequence[Sequence[int]], n: int) -> NDArray[np.int64]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from leaderboard.linkage import linked, seriated
 from leaderboard.ranking import Matrix, cells, centre, square
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """``order``: places of all languages, those without any similarity last. ``tree``: SciPy's linkage over
+    """``order``: places of all languages, those without any similarity last. ``tree``: the linkage over
     ``leaves``, the places of the others; None for fewer than two."""
 
     order: tuple[int, ...]
@@ -34,17 +35,13 @@ def clustered(S: ArrayLike) -> Clustering:
     tree = None
     ordered: NDArray[np.int64] = leaves
     if len(leaves) > 1:
-        from scipy.cluster.hierarchy import leaves_list, linkage
-        from scipy.spatial.distance import squareform
-
         inside = similarity[np.ix_(leaves, leaves)]
         # Of three languages' pairs centring leaves nothing.
         affinity = centre(inside) if len(leaves) > 3 else inside
         affinity = np.where(cells(affinity), affinity, 0.0)
         pairs = affinity + affinity.T
         distance = pairs[~np.eye(len(pairs), dtype=bool)].max() - pairs
-        np.fill_diagonal(distance, 0.0)
-        tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
-        ordered = leaves[leaves_list(tree)]
+        tree = linked(distance)
+        ordered = leaves[seriated(distance, tree)]
     places = tuple(int(place) for place in leaves)
     return Clustering((*map(int, ordered), *map(int, rest)), places, tree)

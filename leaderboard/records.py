@@ -351,6 +351,9 @@ def _problems(record: Record) -> Iterator[str]:
         yield "served: expected every language of the groups"
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 def _text(value: Any, depth: int) -> str:
     """Canonical JSON, indented by 2; a list of plain values stays on one line."""
     if isinstance(value, BaseModel):
@@ -359,14 +362,14 @@ def _text(value: Any, depth: int) -> str:
         items = sorted(value.items())
     elif isinstance(value, (list, tuple)):
         if not any(isinstance(item, (list, tuple, dict, BaseModel)) for item in value):
-            return json.dumps(value, ensure_ascii=False, allow_nan=False)
+            return _ENCODER.encode(value)
         return _block("[]", [_text(item, depth + 1) for item in value], depth)
     else:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(value)
     for name, _ in items:
         if not isinstance(name, str):
             raise TypeError(f"keys: expected text, found {name!r}")
-    lines = [f"{json.dumps(name, ensure_ascii=False)}: {_text(item, depth + 1)}" for name, item in items]
+    lines = [f"{_ENCODER.encode(name)}: {_text(item, depth + 1)}" for name, item in items]
     return _block("{}", lines, depth)
 
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, NamedTuple
 
-from tasks.base import Access, Corpus, DataError, Example, Source, Split, Task, TaskSpec
+from tasks.base import SPLITS, Access, Corpus, DataError, Example, Source, Split, Task, TaskSpec
 from tasks.languages import Language, UnknownLanguage, cldr_data, language
 
 LABELS = ("territory", "language", "currency", "script")
@@ -48,26 +48,24 @@ class Name(NamedTuple):
 def clean_names(locale: str, classes: int) -> tuple[Name, ...]:
     """A locale's own names in the first ``classes`` classes, by class and then code, without those that are
     no name (digits, the bare code), repeat another, or stand for two classes."""
-    names = [name for label in range(classes) for name in _candidates(locale, label)]
     labels: dict[str, set[int]] = {}
-    for name in names:
-        labels.setdefault(_key(name.text), set()).add(name.label)
-    kept: dict[str, Name] = {}
-    for name in names:
-        key = _key(name.text)
-        if len(labels[key]) == 1:
-            kept.setdefault(key, name)
-    return tuple(kept.values())
+    first: dict[str, Name] = {}
+    for label in range(classes):
+        for key, name in _candidates(locale, label):
+            labels.setdefault(key, set()).add(label)
+            first.setdefault(key, name)
+    return tuple(name for key, name in first.items() if len(labels[key]) == 1)
 
 
-def _candidates(locale: str, label: int) -> Iterator[Name]:
+def _candidates(locale: str, label: int) -> Iterator[tuple[str, Name]]:
+    """Names, and what tells whether two are the same."""
     kind = LABELS[label]
     for code, text in sorted(cldr_data(locale).get(_KEYS[kind], {}).items()):
         if "_" in code or code in _EXCLUDED[kind] or not isinstance(text, str) or not text.strip():
             continue
-        if any(map(str.isdigit, text)) or _key(text) == _key(code):
+        if any(map(str.isdigit, text)) or (key := _key(text)) == code.casefold():
             continue
-        yield Name(label, code, text)
+        yield key, Name(label, code, text)
 
 
 def _key(text: str) -> str:
@@ -84,6 +82,15 @@ def split_of(item: str) -> Split:
     """Half of the entities to train, a fifth to dev, the rest to test, whatever the language."""
     percent = digest(item) % 100
     return "train" if percent < 50 else "dev" if percent < 70 else "test"
+
+
+@functools.lru_cache(maxsize=128)
+def _split(locale: str, classes: int) -> dict[Split, list[Name]]:
+    """:func:`clean_names` by split."""
+    found: dict[Split, list[Name]] = {split: [] for split in SPLITS}
+    for name in clean_names(locale, classes):
+        found[split_of(name.item)].append(name)
+    return found
 
 
 def balanced(names: Iterable[Name], classes: int) -> list[Name]:
@@ -108,12 +115,12 @@ class CldrCorpus(Corpus):
 
     def examples(self, language: Language, split: Split) -> list[Example]:
         locale = locale_of(language)
-        if locale is None or not enough(names := clean_names(locale, self._classes), self._classes):
+        if locale is None or not enough(clean_names(locale, self._classes), self._classes):
             raise DataError(
                 f"cldr-names has no {language.name} ({language.code}); allowed: languages with {MIN_NAMES} "
                 f"names of each of {self._classes} classes in CLDR; found fewer"
             )
-        kept = [name for name in names if split_of(name.item) == split]
+        kept = _split(locale, self._classes)[split]
         if split == "train":
             kept = balanced(kept, self._classes)
         return [Example(name.text, name.label, item=name.item) for name in kept]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from leaderboard.linkage import linked, seriated
+
 Groups = Sequence[Sequence[int]]  # places of languages
 
 
@@ -13,15 +15,12 @@ def together(groupings: Sequence[Groups], n: int) -> list[int]:
     """An order of n languages in which those are near that many groupings put together."""
     if n < 2:
         return list(range(n))
-    from scipy.cluster.hierarchy import leaves_list, linkage
-
     shared = np.zeros((n, n))
     for groups in groupings:
         for group in groups:
             shared[np.ix_(group, group)] += 1
-    pairs = shared[np.triu_indices(n, 1)]
-    order: list[int] = leaves_list(linkage(pairs.max() - pairs, "average", optimal_ordering=True)).tolist()
-    return order
+    distance = shared.max() - shared
+    return seriated(distance, linked(distance))
 
 
 def colours(groupings: Sequence[Groups]) -> list[list[int]]:

@@ -216,3 +216,27 @@ def test_linkages_are_scikit_learns_in_its_order(linkage, levels):
         found = AgglomerativeClustering(n_clusters=k, metric="precomputed", linkage=linkage).fit_predict(distance)
         expected = [np.flatnonzero(found == group).tolist() for group in range(k)]
         assert grouping._linked(pairs, k, linkage) == expected
+
+
+def test_searches_side_by_side_find_what_each_finds_alone(monkeypatch):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(15, 30))
+        k = int(rng.integers(2, n // 2))
+        pairs = rng.normal(size=(n, n)) if seed % 2 else rng.integers(-2, 3, (n, n)) * 1.0
+        pairs = pairs + pairs.T
+        np.fill_diagonal(pairs, 0.0)
+        starts = np.array([grouping._uneven(rng, n, k) for _ in range(9)])
+        before = starts.copy()
+        values, reached = grouping.improved(pairs, starts, k)
+        np.testing.assert_array_equal(starts, before)
+        for place in range(9):
+            (value,), (alone,) = grouping.improved(pairs, starts[place : place + 1], k)
+            assert value == pytest.approx(values[place], abs=1e-12)
+            np.testing.assert_array_equal(alone, reached[place])
+            groups = [np.flatnonzero(alone == g) for g in range(k)]
+            assert value == pytest.approx(objective(pairs / 2, groups))
+        found = grouping._searched(pairs, k)
+        with monkeypatch.context() as patched:
+            patched.setattr(grouping, "_CELLS_AT_ONCE", 1)
+            assert grouping._searched(pairs, k) == found

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial import distance as scipy_distance
+from zlib_ng import zlib_ng
 
 from measures.controls import Family
 from measures.typology import Typology
-from measures.uriel import _file, cosines, relatives, stand_in, vectors
+from measures.uriel import _bits, _file, cosines, relatives, stand_in, vectors
 from tasks.languages import Language, language
 
 # Each with something attested of every kind, but por and kin (no phonology) and lat (no inventory either).
@@ -260,3 +261,27 @@ def test_codes_of_local_use_are_unknown():
     """URIEL has a language of its own under one of them."""
     assert stand_in("qbb", "syntax") is None
     assert "qbb" in _file("feature_predictions")[0]
+
+
+def test_the_whole_tree_is_what_numpy_reads():
+    codes, features, data = table("family_features")
+    rows, names, bits = _file("family_features")
+    assert (list(rows), names) == (codes, features)
+    np.testing.assert_array_equal(bits, data)
+
+
+def test_a_damaged_tree_is_noticed(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "tree.npz"
+    np.savez_compressed(path, data=rng.integers(0, 2, (300, 7, 1)).astype(np.float32))
+    with np.load(path) as archive:
+        np.testing.assert_array_equal(_bits(archive), archive["data"][:, :, 0])
+        archive.zip.getinfo("data.npy").CRC ^= 1
+        with pytest.raises(OSError, match="CRC"):
+            _bits(archive)
+        at = archive.zip.getinfo("data.npy").header_offset + 200
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with np.load(path) as archive, pytest.raises((OSError, zlib_ng.error)):
+        _bits(archive)
