@@ -86,6 +86,7 @@ class Contributions:
         self.layouts: dict[torch.Size, tuple[list[int], Tensor, Tensor]] = {}  # of tokens, by shape
         self.uses: dict[str, list[_Use]] = {}
         self.due: Counter[str] = Counter()  # uses of a block whose gradient has not come yet
+        self.last = True  # of the backward passes through a forward one
         self.ready: Ready | None = None
         self.hooks = [module.register_forward_hook(self._see) for module in self.block_of]
         try:
@@ -100,10 +101,18 @@ class Contributions:
         for hook in self.hooks:
             hook.remove()
 
-    def backward(self, batches: Sequence[Batch], loss: Callable[[], Tensor], ready: Ready) -> Tensor:
+    def backward(
+        self,
+        batches: Sequence[Batch],
+        loss: Callable[[], Tensor],
+        ready: Ready,
+        directions: Callable[[Tensor], Sequence[Tensor]] | None = None,
+    ) -> Tensor:
         """The ``loss`` of the batches put together, detached.
 
-        ``ready`` is given each block's gradients as soon as they are there; what it does not keep is freed.
+        ``ready`` is given each block's gradients as soon as they are there; what it does not keep is freed. Where
+        ``loss`` is not one number, ``directions`` turns it into its weights in one or more backward passes, each
+        with gradients of its own.
         """
         self.rows, self.labels = [len(batch) for batch in batches], [len(batch.labels) for batch in batches]
         self.layouts, self.uses, self.due = {}, {}, Counter()
@@ -112,9 +121,13 @@ class Contributions:
         self.ready = ready
         try:
             value = loss()
-            value.backward()  # type: ignore[no-untyped-call]
-            for block in list(self.uses):  # another use of it was not needed for the loss
-                self._deliver(block)
+            passes = [None] if directions is None else directions(value.detach())
+            expected = self.due.copy()
+            for number, direction in enumerate(passes, 1):
+                self.due, self.last = expected.copy(), number == len(passes)
+                torch.autograd.backward(value, direction, retain_graph=not self.last)
+                for block in list(self.uses):  # another use of it was not needed for the loss
+                    self._deliver(block)
         finally:
             self.ready = None
             self.uses = {}
@@ -136,7 +149,7 @@ class Contributions:
 
         def arrived(grad: Tensor) -> None:
             # The graph holds on to this function: what it has seen must be let go.
-            self.uses.setdefault(block, []).append(_Use(module, seen.pop(), grad))
+            self.uses.setdefault(block, []).append(_Use(module, seen.pop() if self.last else seen[0], grad))
             self.due[block] -= 1
             if not self.due[block]:
                 self._deliver(block)

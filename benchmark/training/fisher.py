@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.seeds import derive
-from benchmark.training.batches import Encoded, collate
+from benchmark.training.batches import Batch, Encoded, collate
+from benchmark.training.contributions import Contributions, Gradients
 from benchmark.training.loop import autocast
 from benchmark.training.model import blocks
 
+TOKENS = 256  # at most, padding included, in a pass of several examples
 DRAWS = 4  # of random signs, for each sentence of tagged tokens
 
 
@@ -40,25 +43,106 @@ def fisher(
         raise ValueError("Fisher information needs at least one example, found none")
     by_block = blocks(model)
     parameters = dict(model.named_parameters())
-    table: Any = model.encoder.get_input_embeddings()  # type: ignore[union-attr, operator]
-    names = [name for of_block in by_block.values() for name in of_block]
-    table_name = next((name for name in names if parameters[name] is table.weight), "")
-    dense = [name for name in names if name != table_name]
-    sums = {name: torch.zeros(parameters[name].shape[:1], dtype=torch.float64, device=device) for name in names}
-    embedded: list[Tensor] = []
-    hook = table.register_forward_hook(lambda module, inputs, output: embedded.append(output))
+    sums = {
+        name: torch.zeros(parameters[name].shape[:1], dtype=torch.float64, device=device)
+        for of_block in by_block.values()
+        for name in of_block
+    }
     was_training = model.training
     model.eval()
     rows = np.random.default_rng(derive(seed, "fisher")).permutation(len(data))[:examples]
+    examined = _Examples(model, data, seed, precision, device)
+    try:
+        try:
+            contributions = Contributions(model, by_block)
+        except ValueError:  # weights that are used in another way than in a plain layer
+            _one_by_one(examined, rows, sums)
+        else:
+            try:
+                _together(examined, rows, sums, contributions)
+            finally:
+                contributions.remove()
+    finally:
+        model.train(was_training)
+    arrays = {
+        block: torch.cat([sums[name] for name in of_block]).cpu().numpy() / len(rows)
+        for block, of_block in by_block.items()
+    }
+    return arrays, {"blocks": list(by_block), "examples": len(rows)}
+
+
+@dataclass
+class _Examples:
+    """What is examined, and how."""
+
+    model: nn.Module
+    data: Encoded
+    seed: int
+    precision: str
+    device: torch.device
+
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        return collate([self.data], np.zeros(len(rows), dtype=np.int64), rows).to(self.device)
+
+    def logits(self, batch: Batch) -> Tensor:
+        with autocast(self.device, self.precision):
+            return self.model(batch).float()  # type: ignore[no-any-return]
+
+    def directions(self, logits: Tensor, row: int) -> Tensor:
+        return directions(logits.detach(), derive(self.seed, "fisher", str(row)))
+
+
+def _together(
+    of: _Examples, rows: NDArray[np.int64], sums: dict[str, Tensor], contributions: Contributions
+) -> None:
+    """Several examples by one forward pass, and a backward one for each direction."""
+
+    def add(block: str, gradients: Gradients) -> None:
+        for name, one in gradients.parts.items():
+            sums[name] += one.squares()
+
+    for part in _parts(of.data, rows):
+        batch = of.batch(part)
+        terms = of.data.terms[part].tolist()
+
+        def loss(batch: Batch = batch) -> Tensor:
+            return of.logits(batch)
+
+        def directions(logits: Tensor, part: NDArray[np.int64] = part, terms: list[int] = terms) -> list[Tensor]:
+            each = [of.directions(one, row) for one, row in zip(torch.split(logits, terms), part, strict=True)]
+            return [
+                torch.cat([one[number] if number < len(one) else torch.zeros_like(one[0]) for one in each])
+                for number in range(max(map(len, each)))
+            ]
+
+        contributions.backward([batch[row : row + 1] for row in range(len(batch))], loss, add, directions)
+
+
+def _parts(data: Encoded, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows of similar lengths together."""
+    found: list[list[int]] = [[]]
+    for row in rows[np.argsort(data.lengths[rows], kind="stable")[::-1]]:
+        if found[-1] and (len(found[-1]) + 1) * data.lengths[found[-1][0]] > TOKENS:
+            found.append([])
+        found[-1].append(int(row))
+    return [np.array(part) for part in found]
+
+
+def _one_by_one(of: _Examples, rows: NDArray[np.int64], sums: dict[str, Tensor]) -> None:
+    parameters = dict(of.model.named_parameters())
+    table: Any = of.model.encoder.get_input_embeddings()  # type: ignore[union-attr, operator]
+    table_name = next((name for name in sums if parameters[name] is table.weight), "")
+    dense = [name for name in sums if name != table_name]
+    embedded: list[Tensor] = []
+    hook = table.register_forward_hook(lambda module, inputs, output: embedded.append(output))
     try:
         for row in rows:
             embedded.clear()
-            batch = collate([data], np.zeros(1, dtype=np.int64), np.array([row])).to(device)
-            with autocast(device, precision):
-                logits = model(batch).float()
+            batch = of.batch(np.array([row]))
+            logits = of.logits(batch)
             # The gradient of a token's embedding is had from its occurrences, not from the whole table.
             inputs = [parameters[name] for name in dense] + (embedded if table_name else [])
-            for direction in directions(logits.detach(), derive(seed, "fisher", str(row))):
+            for direction in of.directions(logits, row):
                 grads = torch.autograd.grad(logits, inputs, direction, retain_graph=True, allow_unused=True)
                 for name, grad in zip(dense, grads, strict=False):
                     if grad is not None:
@@ -67,12 +151,6 @@ def fisher(
                     _add_tokens(sums[table_name], batch.ids[0], grads[-1][0], table.padding_idx)
     finally:
         hook.remove()
-        model.train(was_training)
-    arrays = {
-        block: torch.cat([sums[name] for name in of_block]).cpu().numpy() / len(rows)
-        for block, of_block in by_block.items()
-    }
-    return arrays, {"blocks": list(by_block), "examples": len(rows)}
 
 
 def directions(logits: Tensor, seed: int) -> Tensor:

@@ -6,6 +6,7 @@ formed. With x the inputs of the map and g the gradients of its outputs, token b
     ⟨Σ_s g_s x_s', Σ_t g_t x_t'⟩ = Σ_s Σ_t ⟨g_s, g_t⟩ ⟨x_s, x_t⟩,
 
 and a weighted sum of the languages' gradients is one product of matrices, as the sum over the batch is: ``Pairs``.
+A language may be anything that has rows of a batch to itself, down to a single example.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ class Part(ABC):
         """Inner products, ``[languages, languages]``."""
 
     @abstractmethod
+    def squares(self) -> Tensor:
+        """The mean square of each filter, a row of the parameter, summed over the languages, ``[rows]``."""
+
+    @abstractmethod
     def leave(self, weights: Tensor) -> None:
         """Leave their weighted sum in ``.grad``."""
 
@@ -73,6 +78,13 @@ class Sums(Part):
     def gram(self) -> Tensor:
         flat = self.values.flatten(1)
         return flat @ flat.T
+
+    def squares(self) -> Tensor:
+        found = self.values.square().sum(0)
+        found = found.mean(1) if found.ndim > 1 else found
+        if self.rows is None:
+            return found
+        return torch.zeros(len(self.parameter), device=found.device).index_add_(0, self.rows, found)
 
     def leave(self, weights: Tensor) -> None:
         total = (weights @ self.values.flatten(1)).to(self.parameter.dtype)
@@ -98,6 +110,12 @@ class Pairs(Part):
         kernel = self.tokens.seen @ self.tokens.seen.T
         kernel *= self.tokens.grads @ self.tokens.grads.T
         return self.tokens.sums @ kernel @ self.tokens.sums.T
+
+    def squares(self) -> Tensor:
+        found = torch.zeros(len(self.parameter), device=self.parameter.device)
+        for seen, grads in zip(*map(self.tokens.split, (self.tokens.seen, self.tokens.grads)), strict=True):
+            found += ((seen @ seen.T @ grads) * grads).sum(0)
+        return found.clamp(min=0) / self.tokens.seen.shape[1]
 
     def leave(self, weights: Tensor) -> None:
         grads = self.tokens.grads * (weights @ self.tokens.sums)[:, None]

@@ -143,6 +143,51 @@ def test_against_a_backward_pass_for_each_language(architecture, kind, way):
         near(grams[block], flat @ flat.T, size**2)
 
 
+def test_mean_squares_of_filters(way):
+    """Of each language by itself, and of a table's rows where it has them."""
+    model, each = classifier("xlm-roberta").eval(), batches()
+    squares, expected = {}, one_by_one(model, each)
+    contributions = Contributions(model, blocks(model))
+
+    def ready(block, gradients):
+        squares.update({name: one.squares() for name, one in gradients.parts.items()})
+
+    contributions.backward(each, lambda: cross_entropy(model, concatenate(each)), ready)
+    contributions.remove()
+    assert squares.keys() == {name for name, grad in expected[0].items() if grad is not None}
+    mean = {name: [one[name].square().reshape(len(one[name]), -1).mean(1) for one in expected] for name in squares}
+    right = {name: sum(each_language) for name, each_language in mean.items()}
+    largest = max(float(one.max()) for one in right.values())
+    for name, found in squares.items():
+        assert (found >= 0).all()
+        torch.testing.assert_close(found, right[name], rtol=1e-4, atol=1e-8 * largest)
+
+
+def test_several_backward_passes_through_one_forward_pass(way):
+    """Each gives what it would alone; a shared module counts anew in each."""
+    model, each = classifier("albert").eval(), batches()
+    whole = concatenate(each)
+    weights = torch.randn(3, len(whole.labels), 3, generator=torch.Generator().manual_seed(0))
+    expected = [autograd(model, (model(whole) * one).sum()) for one in weights]
+    passes = []
+
+    def ready(block, gradients):
+        gradients.leave(torch.ones(len(each)))
+        if block == "head":
+            passes.append({})
+        passes[-1] |= {name: one.parameter.grad for name, one in gradients.parts.items()}
+
+    contributions = Contributions(model, blocks(model))
+    contributions.backward(each, lambda: model(whole), ready, lambda logits: [*weights])
+    contributions.remove()
+    assert len(passes) == 3
+    for found, right in zip(passes, expected, strict=True):
+        size = whole_size(right)
+        assert found.keys() == {name for name, grad in right.items() if grad is not None}
+        for name, grad in found.items():
+            near(grad, right[name], size)
+
+
 def test_blocks_come_from_the_head_down():
     model = classifier().eval()
     _, _, _, _, orders = taken(model, batches())

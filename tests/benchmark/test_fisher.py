@@ -55,6 +55,21 @@ def test_fisher_is_its_definition_averaged_over_filters(of, data):
     assert all((array >= 0).all() and array.any() for array in arrays.values())
 
 
+@pytest.mark.parametrize("tokens", [1, 40, 10_000])
+def test_several_examples_at_a_time_are_what_each_is_alone(of, data, tokens, monkeypatch):
+    """By whichever number; alone is also how encoders are looked at that use a weight in a way of their own."""
+    monkeypatch.setattr("benchmark.training.fisher.TOKENS", tokens)
+    together, _ = fisher(of, data, **EXACT)
+
+    def refused(*arguments):
+        raise ValueError("another way")
+
+    monkeypatch.setattr("benchmark.training.fisher.Contributions", refused)
+    alone, _ = fisher(of, data, **EXACT)
+    for block, expected in alone.items():
+        np.testing.assert_allclose(together[block], expected, rtol=1e-3, atol=1e-6 * expected.max())
+
+
 def test_head_bias_in_closed_form(of, data):
     """∂ log p(y)/∂b = e_y − p, so its Fisher information is the variance p(1 − p)."""
     of.eval()

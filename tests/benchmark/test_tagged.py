@@ -218,8 +218,11 @@ def test_directions_expect_the_fisher_information_of_a_sentence():
     assert torch.equal(alone[:, 0], factors(logits[0]))
 
 
-def test_fisher_and_masks_are_taken_of_tagged_tokens(of, data):
+def test_fisher_and_masks_are_taken_of_tagged_tokens(of, data, monkeypatch):
     arrays, meta = fisher(of, data, seed=0, precision="fp32", device=CPU)
+    monkeypatch.setattr("benchmark.training.fisher.TOKENS", 1)  # a sentence at a time
+    for block, alone in fisher(of, data, seed=0, precision="fp32", device=CPU)[0].items():
+        np.testing.assert_allclose(arrays[block], alone, rtol=1e-3, atol=1e-6 * alone.max())
     assert meta["examples"] == min(128, len(data))
     assert all((array >= 0).all() and array.any() for array in arrays.values())
     part = _take(data, np.arange(5))
