@@ -89,7 +89,11 @@ ProbeShare = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:1, mps.")]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, max=MOST, help="Trainings side by side. Default: the number of cores, or of GPUs."),
+    typer.Option(
+        min=1,
+        max=MOST,
+        help="Trainings side by side. Default: the number of cores, or of GPUs (several small ones fit on one).",
+    ),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; use what is there.")]
 Cache = Annotated[

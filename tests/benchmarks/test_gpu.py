@@ -1,7 +1,8 @@
-"""How much of a GPU a training uses: an encoder of the size of XLM-R base with random weights, bf16.
+"""How much of a GPU trainings use. Run with ``tox -e benchmark`` on a machine with a GPU.
 
-A step's floating-point operations, counted by PyTorch, over its time, as a share of what a large product of
-matrices reaches on the same device. Run with ``tox -e benchmark`` on a machine with a GPU.
+A large model: an encoder of the size of XLM-R base with random weights, bf16; a step's floating-point operations,
+counted by PyTorch, over its time, as a share of what a large product of matrices reaches on the same device.
+Small ones, of the default size: one after the other, and stacked, one step for all by ``torch.func.vmap``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +99,98 @@ for name, shortest in (("full", length), ("padded", max(2, length // 2))):
     found[name] = {"flop": flop, "seconds": taken, "utilisation": flop / taken / peak}
 print(json.dumps(found))
 """
+
+
+STACKED = """
+import copy, json, sys, time
+import torch
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.nn.functional import cross_entropy
+from transformers import BertConfig, BertModel
+from benchmark.config import PRESETS, SCRATCH_LAYERS
+from benchmark.training.batches import Batch
+from benchmark.training.model import Classifier
+from benchmark.training.scratch import FEED_FORWARD, HEADS, HIDDEN
+
+device, count, rows, length, steps = torch.device(sys.argv[1]), *map(int, sys.argv[2:])
+hyper = PRESETS["quick"].scratch
+torch.set_num_threads(1)
+torch.manual_seed(0)
+config = BertConfig(vocab_size=2000, hidden_size=HIDDEN, num_hidden_layers=SCRATCH_LAYERS,
+                    num_attention_heads=HEADS, intermediate_size=FEED_FORWARD, hidden_dropout_prob=0.0,
+                    attention_probs_dropout_prob=0.0,  # on a CPU the fused attention cannot be stacked
+                    attn_implementation="sdpa" if device.type == "cuda" else "eager")
+models = [Classifier(BertModel(config, add_pooling_layer=False), 4).to(device) for _ in range(count)]
+for model in models:
+    model.dropout.p = 0.0
+ids = torch.randint(5, 2000, (count, rows, length), device=device)
+labels = torch.randint(0, 4, (count, rows), device=device)
+mask = torch.ones(rows, length, dtype=torch.long, device=device)
+
+stacked, buffers = stack_module_state(models)
+stacked = {name: parameter.detach().clone().requires_grad_() for name, parameter in stacked.items()}
+form = copy.deepcopy(models[0]).to("meta")
+
+def loss_of(parameters, buffers, ids, labels):
+    logits = functional_call(form, (parameters, buffers), (Batch(ids, mask, labels, full=True),))
+    return cross_entropy(logits.float(), labels)
+
+together = torch.optim.AdamW([*stacked.values()], lr=hyper.lr, weight_decay=0.0, fused=True)
+apart = [torch.optim.AdamW(model.parameters(), lr=hyper.lr, weight_decay=0.0, fused=True) for model in models]
+
+def one_after_the_other():
+    found = []
+    for model, adam, these, those in zip(models, apart, ids, labels):
+        loss = cross_entropy(model(Batch(these, mask, those, full=True)).float(), those)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), hyper.clip)
+        adam.step()
+        adam.zero_grad(set_to_none=True)
+        found.append(loss.detach())
+    return torch.stack(found)
+
+def all_at_once():
+    grads, losses = vmap(grad_and_value(loss_of))(stacked, buffers, ids, labels)
+    norm = sum(grad.flatten(1).square().sum(1) for grad in grads.values()).sqrt()
+    shrink = (hyper.clip / (norm + 1e-6)).clamp(max=1.0)
+    for name, parameter in stacked.items():
+        parameter.grad = grads[name] * shrink.view(-1, *[1] * (grads[name].ndim - 1))
+    together.step()
+    return losses
+
+def timed(step):
+    found = [step() for _ in range(3)]
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    begun = time.perf_counter()
+    found += [step() for _ in range(steps)]
+    last = found[-1].tolist()
+    return (time.perf_counter() - begun) / steps, last
+
+seconds, losses = zip(*(timed(step) for step in (one_after_the_other, all_at_once)))
+print(json.dumps({"apart": seconds[0], "stacked": seconds[1], "losses": losses}))
+"""
+
+
+@pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("count", [4, 20])
+def test_small_models_stacked(benchmark: BenchmarkFixture, count: int) -> None:
+    """Batches of 16 texts of 12 tokens; either way the models come to the same losses."""
+
+    def measured() -> dict[str, Any]:
+        arguments = [sys.executable, "-c", STACKED, DEVICE, str(count), "16", "12", "30"]
+        done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    found = benchmark.pedantic(measured, rounds=1)
+    benchmark.extra_info.update(found)
+    gain = found["apart"] / found["stacked"]
+    print(
+        f"\n{count} small models: a step of each takes {found['apart'] * 1e3:.1f} ms one after the other, "
+        f"{found['stacked'] * 1e3:.1f} ms stacked: {gain:.2f} times as fast"
+    )
+    assert found["losses"][1] == pytest.approx(found["losses"][0], rel=1e-2, abs=1e-3)
 
 
 @pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="no GPU here")
