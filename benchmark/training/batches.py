@@ -37,7 +37,11 @@ class Encoded:
     @classmethod
     def open(cls, folder: Path) -> Encoded:
         """Map the arrays of a ``tokens`` object; workers share the pages."""
-        arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+        # As plain arrays: to cut a piece from a memmap takes several times as long.
+        arrays = {
+            path.stem: np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+            for path in folder.glob("*.npy")
+        }
         meta = json.loads((folder / "meta.json").read_text("utf8"))
         return cls(
             arrays["ids"],

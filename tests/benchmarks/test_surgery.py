@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -100,9 +101,19 @@ def test_a_step_takes_little_longer(
 def test_a_step_holds_at_most_one_blocks_gradients_of_all_languages(
     benchmark: BenchmarkFixture, tokens: int
 ) -> None:
-    plain = measure("plain", tokens, 1)
-    found = benchmark.pedantic(measure, ("gradvac", tokens, 1), rounds=1)
-    beyond = found["peak"] - plain["peak"]
-    benchmark.extra_info["beyond"] = beyond
-    print(f"\n{tokens} tokens: {beyond:.1f} MB beyond plain's {plain['peak']:.0f}, limit {found['block']:.1f} MB")
-    assert beyond <= found["block"]
+    """The median of five: a process's peak comes out otherwise each time, by a few MB."""
+
+    def measured() -> list[tuple[dict[str, float], dict[str, float]]]:
+        return [(measure("plain", tokens, 1), measure("gradvac", tokens, 1)) for _ in range(5)]
+
+    pairs = benchmark.pedantic(measured, rounds=1)
+    limit = pairs[0][1]["block"]
+    found = sorted(surgery["peak"] - plain["peak"] for plain, surgery in pairs)
+    beyond = float(np.median(found))
+    benchmark.extra_info.update(beyond=found)
+    least = min(plain["peak"] for plain, _ in pairs)
+    print(
+        f"\n{tokens} tokens: {beyond:.1f} MB ({found[0]:.1f} to {found[-1]:.1f}) beyond plain's {least:.0f}, "
+        f"limit {limit:.1f} MB"
+    )
+    assert beyond <= limit
