@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-LANGUAGES, EPOCHS, ROUNDS = 20, 6, 2  # languages and epochs as a run has them unless told otherwise
+LANGUAGES, EPOCHS, ROUNDS = 20, 6, 4  # languages and epochs as a run has them unless told otherwise
 
 LOOPS = """
 import json, os, sys, time
