@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,35 +148,42 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def collate(sets: Sequence[Encoded], which: NDArray[np.int64], rows: NDArray[np.int64]) -> Batch:
-    """Rows ``rows[k]`` of ``sets[which[k]]``, padded to the longest of them."""
-    pieces = [
-        (sets[w], int(sets[w].offsets[r]), int(sets[w].offsets[r + 1])) for w, r in zip(which, rows, strict=True)
-    ]
-    width = max(end - start for _, start, end in pieces)
-    ids = np.full((len(pieces), width), sets[0].pad, dtype=np.int64)
-    mask = np.zeros((len(pieces), width), dtype=np.int64)
-    types = np.zeros_like(ids) if any(one.types is not None for one, _, _ in pieces) else None
-    tags = np.full(ids.shape, -1, dtype=np.int64) if any(one.tags is not None for one, _, _ in pieces) else None
-    for place, (one, start, end) in enumerate(pieces):
-        ids[place, : end - start] = one.ids[start:end]
-        mask[place, : end - start] = 1
-        if types is not None and one.types is not None:
-            types[place, : end - start] = one.types[start:end]
-        if tags is not None and one.tags is not None:
-            tags[place, : end - start] = one.tags[start:end]
-    if tags is None:
-        places, labels = None, np.array([sets[w].labels[r] for w, r in zip(which, rows, strict=True)], np.int64)
-    else:
+def collate(data: Encoded, rows: NDArray[np.int64], width: int = 0) -> Batch:
+    """Some rows, padded to the longest of them, or to ``width`` where that is more."""
+    starts = data.offsets[rows]
+    lengths = data.offsets[rows + 1] - starts
+    columns = np.arange(max(width, int(lengths.max())))
+    within = columns < lengths[:, None]
+    at = starts[:, None] + columns
+
+    def padded(values: NDArray[Any], padding: int) -> NDArray[np.int64]:
+        return np.where(within, values.take(at, mode="clip"), padding).astype(np.int64)
+
+    places, labels = None, data.labels[rows]
+    if data.tags is not None:
+        tags = padded(data.tags, -1).reshape(-1)
         places = np.flatnonzero(tags >= 0)
-        labels = tags.reshape(-1)[places]
+        labels = tags[places]
     return Batch(
-        torch.from_numpy(ids),
-        torch.from_numpy(mask),
+        torch.from_numpy(padded(data.ids, data.pad)),
+        torch.from_numpy(within.astype(np.int64)),
         torch.from_numpy(labels),
-        None if types is None else torch.from_numpy(types),
+        None if data.types is None else torch.from_numpy(padded(data.types, 0)),
         None if places is None else torch.from_numpy(places),
     )
+
+
+def pieces(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places ``starts[i]`` to ``starts[i] + lengths[i]`` of every ``i``, end to end."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
+
+
+def alike(sets: Sequence[Encoded]) -> list[Encoded]:
+    """The same sets, with token types in all of them if in any."""
+    if all(one.types is None for one in sets):
+        return list(sets)
+    return [replace(one, types=np.zeros(len(one.ids), np.int8)) if one.types is None else one for one in sets]
 
 
 class Mixture:
@@ -183,7 +191,7 @@ class Mixture:
 
     def __init__(self, sets: Mapping[Language, Encoded]) -> None:
         self.languages = list(sets)
-        self.sets = list(sets.values())
+        self.sets = alike(list(sets.values()))
         sizes = [len(one) for one in self.sets]
         self.which = np.repeat(np.arange(len(sizes)), sizes)
         self.rows = np.concatenate([np.arange(size) for size in sizes])
@@ -197,7 +205,7 @@ class Mixture:
         return -(-len(self) // batch_size)
 
     def epoch(self, batch_size: int, seed: int, skip: int = 0) -> Iterator[dict[Language, Batch]]:
-        """One pass in random order, batches of similar lengths; each split by language (views).
+        """One pass in random order, batches of similar lengths; each split by language.
 
         ``skip``: so many of the first batches are left out.
         """
@@ -217,12 +225,8 @@ class Mixture:
 
     def step(self, chosen: NDArray[np.int64]) -> dict[Language, Batch]:
         """The chosen examples, one batch per language, all padded to one width."""
-        chosen = chosen[np.argsort(self.which[chosen], kind="stable")]
-        which = self.which[chosen]
-        whole = collate(self.sets, which, self.rows[chosen])
-        present, starts = np.unique(which, return_index=True)
-        ends = [*starts[1:], len(which)]
+        which, width = self.which[chosen], int(self.lengths[chosen].max())
         return {
-            self.languages[language]: whole[int(start) : int(end)]
-            for language, start, end in zip(present, starts, ends, strict=True)
+            self.languages[one]: collate(self.sets[one], self.rows[chosen[which == one]], width)
+            for one in np.unique(which).tolist()
         }

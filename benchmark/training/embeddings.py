@@ -57,7 +57,7 @@ def _pooled(encoder: Any, data: Encoded, layer: int, width: int, device: torch.d
     while start < len(order):
         longest = int(lengths[order[min(start + ROWS, len(order)) - 1]])
         rows = order[start : start + min(ROWS, max(1, TOKENS // longest))]
-        batch = collate([data], np.zeros(len(rows), dtype=np.int64), rows).to(device)
+        batch = collate(data, rows).to(device)
         hidden = _hidden(encoder, batch, layer)
         mask = batch.mask.unsqueeze(-1).float()  # makes the sum float32 in bf16 too
         found[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()

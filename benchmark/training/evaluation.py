@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmark.training.batches import Encoded, collate
+from benchmark.training.batches import Encoded, alike, collate, pieces
 from benchmark.training.gates import Gates
 from benchmark.training.loop import autocast
 from benchmark.training.microbatches import empty
@@ -35,12 +36,11 @@ def predict(
     ``masks``: the subnetwork (``heads``, ``units``) that each set passes through, ``None`` for the whole model.
     """
     which = np.repeat(np.arange(len(sets)), [len(one) for one in sets])
-    rows = np.concatenate([np.arange(len(one)) for one in sets])
-    lengths = np.concatenate([one.lengths for one in sets])
+    whole = _joined(sets)
+    lengths, terms = whole.lengths, whole.terms
     first = _first(sets, masks)
     distinct = np.flatnonzero(first == np.arange(len(first)))
     order = distinct[np.argsort(lengths[distinct], kind="stable")]
-    terms = np.concatenate([one.terms for one in sets])
     starts = np.concatenate([[0], np.cumsum(terms)])
     said: list[tuple[NDArray[np.int64], Tensor]] = []
     was_training = model.training
@@ -51,7 +51,7 @@ def predict(
             """Nothing where the device has no room for the batch; else on the device, which is not waited for."""
             try:
                 pass_through(which[batch])
-                logits = model(collate(sets, which[batch], rows[batch]).to(device))
+                logits = model(collate(whole, batch).to(device))
                 best: Tensor = logits.argmax(-1).to(torch.int16)
                 return best
             except torch.OutOfMemoryError:
@@ -68,7 +68,7 @@ def predict(
                 most = len(batch) // 2
                 empty(device)
                 continue
-            said.append((np.concatenate([np.arange(starts[row], starts[row + 1]) for row in batch]), best))
+            said.append((pieces(starts[batch], terms[batch]), best))
             start += len(batch)
     model.train(was_training)
     found = np.empty(starts[-1], dtype=np.int16)
@@ -78,6 +78,22 @@ def predict(
     found[starts[again]] = found[starts[first[again]]]
     ends = np.cumsum([int(one.terms.sum()) for one in sets])[:-1]
     return list(np.split(found, ends))
+
+
+def _joined(sets: Sequence[Encoded]) -> Encoded:
+    """The rows of all sets as of one: batches are cut from it, whatever set their rows are of."""
+    each = [one for one in alike(sets) if len(one)]
+    if not each:
+        return sets[0]
+    before = np.cumsum([0, *(len(one.ids) for one in each)])
+    offsets = [one.offsets[1:] + start for one, start in zip(each, before, strict=False)]
+
+    def end_to_end(name: str) -> Any:
+        arrays = [getattr(one, name) for one in each]
+        return None if arrays[0] is None else np.concatenate(arrays)
+
+    joined = {name: end_to_end(name) for name in ("ids", "types", "labels", "halves", "tags")}
+    return Encoded(offsets=np.concatenate([[0], *offsets]), pad=sets[0].pad, **joined)
 
 
 def _first(

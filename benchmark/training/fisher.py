@@ -82,7 +82,7 @@ class _Examples:
     device: torch.device
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
-        return collate([self.data], np.zeros(len(rows), dtype=np.int64), rows).to(self.device)
+        return collate(self.data, rows).to(self.device)
 
     def logits(self, batch: Batch) -> Tensor:
         with autocast(self.device, self.precision):

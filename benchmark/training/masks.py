@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.seeds import derive
-from benchmark.training.batches import Encoded, collate
+from benchmark.training.batches import Encoded, collate, pieces
 from benchmark.training.evaluation import predict
 from benchmark.training.gates import Gates
 from benchmark.training.loop import autocast
@@ -94,7 +94,7 @@ def importance(
     totals = [torch.zeros_like(mask) for mask in masks]
     try:
         for rows in _parts(data, np.arange(len(data))):
-            batch = collate([data], np.zeros(len(rows), dtype=np.int64), rows).to(device)
+            batch = collate(data, rows).to(device)
             own = [mask.expand(len(rows), -1, -1).clone().requires_grad_() for mask in masks]
             gates.heads, gates.units = own
             with autocast(device, precision):
@@ -136,7 +136,7 @@ def _parts(data: Encoded, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 def _take(data: Encoded, rows: NDArray[np.int64]) -> Encoded:
     """Some rows by themselves; of tagged tokens, each row as if it were a sentence."""
-    places = np.concatenate([np.arange(data.offsets[row], data.offsets[row + 1]) for row in rows])
+    places = pieces(data.offsets[rows], data.lengths[rows])
     return Encoded(
         data.ids[places],
         None if data.types is None else data.types[places],

@@ -154,7 +154,7 @@ class GradientTrace:
         terms = int(pool.terms[rows].sum())
         total = 0.0
         for part in np.array_split(rows, -(-len(rows) // self.at_once)):
-            batch = collate([pool], np.zeros(len(part), dtype=np.int64), part).to(self.device)
+            batch = collate(pool, part).to(self.device)
             ledger.tokens = torch.unique(batch.ids)
             with autocast(self.device, self.precision):
                 loss = cross_entropy(model, batch) * (len(batch.labels) / terms)

@@ -34,7 +34,7 @@ def literal(of, data):
     sums = {name: np.zeros(tuple(parameter.shape)) for name, parameter in parameters.items()}
     of.eval()
     for row in range(len(data)):
-        batch = collate([data], np.zeros(1, dtype=np.int64), np.array([row]))
+        batch = collate(data, np.array([row]))
         for label in range(3):
             logs = of(batch)[0].log_softmax(-1)
             grads = torch.autograd.grad(logs[label], list(parameters.values()))
@@ -73,7 +73,7 @@ def test_several_examples_at_a_time_are_what_each_is_alone(of, data, tokens, mon
 def test_head_bias_in_closed_form(of, data):
     """∂ log p(y)/∂b = e_y − p, so its Fisher information is the variance p(1 − p)."""
     of.eval()
-    whole = collate([data], np.zeros(12, dtype=np.int64), np.arange(12))
+    whole = collate(data, np.arange(12))
     with torch.no_grad():
         p = of(whole).softmax(-1).numpy()
     assert p.std(axis=0).max() > 0.01

@@ -37,7 +37,7 @@ def fitted(tiny, data):
             if parameter.ndim > 1:
                 parameter += 0.25 * torch.randn(parameter.shape, generator=generator)
     adam = torch.optim.AdamW(found.parameters(), lr=3e-3)
-    batch = collate([data[0]], np.zeros(45, dtype=np.int64), np.arange(45))
+    batch = collate(data[0], np.arange(45))
     for _ in range(12):
         adam.zero_grad()
         cross_entropy(found.eval(), batch).backward()
@@ -47,7 +47,7 @@ def fitted(tiny, data):
 
 
 def one_by_one(data):
-    return [collate([data], np.zeros(1, dtype=np.int64), np.array([row])) for row in range(len(data))]
+    return [collate(data, np.array([row])) for row in range(len(data))]
 
 
 def by_activations(of, data):

@@ -563,10 +563,7 @@ def test_collated_rows_keep_their_masks(fresh, sets):
     model = fresh()
     strategy = begun(SubnetStatic(), model, drawn())
     order = (LANGUAGES[2], LANGUAGES[0])
-    parts = {
-        one: collate([sets[one.code]], np.zeros(count, dtype=np.int64), np.arange(count))
-        for one, count in zip(order, (1, 3), strict=True)
-    }
+    parts = {one: collate(sets[one.code], np.arange(count)) for one, count in zip(order, (1, 3), strict=True)}
     width = max(part.ids.shape[1] for part in parts.values())
 
     def wide(tensor):

@@ -62,7 +62,7 @@ def of(tiny):
 
 
 def one_row(data, row):
-    return collate([data], np.zeros(1, dtype=np.int64), np.array([row]))
+    return collate(data, np.array([row]))
 
 
 def test_every_word_has_its_tag_in_its_place(tiny, rows, data):
@@ -149,7 +149,7 @@ def test_batches_by_language_are_parts_of_the_whole(tiny):
 
 def test_the_loss_is_the_mean_over_words(of, data):
     of.eval()
-    batch = collate([data], np.zeros(6, dtype=np.int64), np.arange(6))
+    batch = collate(data, np.arange(6))
     terms = []
     for row in range(6):
         alone = one_row(data, row)
@@ -182,7 +182,7 @@ def test_a_probe_takes_the_gradient_of_the_mean_over_words(of, data):
     probe.look(of, 0, 0.1)
     of.eval()
     of.zero_grad()
-    model.cross_entropy(of, collate([data], np.zeros(len(data), dtype=np.int64), np.arange(len(data)))).backward()
+    model.cross_entropy(of, collate(data, np.arange(len(data)))).backward()
     expected = sum(float(p.grad.double().square().sum()) for p in of.parameters() if p.grad is not None)
     assert probe.grams[0].sum(axis=0)[0, 0] == pytest.approx(expected, rel=1e-4)
 

@@ -10,12 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from benchmark.jobs import Hyper
 from benchmark.seeds import derive
 from benchmark.training import evaluation, model, probes
-from benchmark.training.batches import POOL, Batch, Encoded, Mixture, collate, concatenate
+from benchmark.training.batches import POOL, Batch, Encoded, Mixture, collate, concatenate, pieces
 from benchmark.training.evaluation import predict
 from benchmark.training.loop import TrainingFailed, learning_rate, train
 from benchmark.training.model import block_of, blocks, cross_entropy
@@ -80,31 +82,41 @@ def same_bits(one, two):
 
 
 @pytest.mark.parametrize("typed", [(False, False), (True, True), (True, False)])
-def test_collate_against_a_loop(typed):
+def test_a_step_against_a_loop(typed):
     source = np.random.default_rng(0)
     both = [
         made_up(source.integers(1, 9, 12), first, types=t, pad=3) for first, t in zip((10, 50), typed, strict=True)
     ]
-    which = source.integers(0, 2, 9)
-    rows = source.integers(0, 12, 9)
-    batch = collate(both, which, rows)
-    width = max(int(both[w].lengths[r]) for w, r in zip(which, rows, strict=True))
-    assert batch.ids.shape == (9, width)
-    for place, (w, r) in enumerate(zip(which, rows, strict=True)):
-        start, end = both[w].offsets[r], both[w].offsets[r + 1]
-        padding = width - (end - start)
-        assert batch.ids[place].tolist() == both[w].ids[start:end].tolist() + [3] * padding
-        assert batch.mask[place].tolist() == [1] * (end - start) + [0] * padding
-        assert batch.labels[place] == both[w].labels[r]
-        if any(typed):
-            types = both[w].types[start:end].tolist() if typed[w] else [0] * (end - start)
-            assert batch.types[place].tolist() == types + [0] * padding
-    assert (batch.types is None) == (not any(typed))
-    assert batch.ids.dtype == batch.mask.dtype == batch.labels.dtype == torch.int64
+    mixture = Mixture(dict(zip(LANGUAGES, both, strict=False)))
+    chosen = source.permutation(24)[:9]
+    step = mixture.step(chosen)
+    width = max(int(both[place // 12].lengths[place % 12]) for place in chosen)
+    assert sum(len(batch) for batch in step.values()) == 9
+    for number, (data, batch) in enumerate(zip(both, step.values(), strict=True)):
+        assert batch.ids.shape == (len(batch), width)
+        rows = [place % 12 for place in chosen if place // 12 == number]
+        for at, row in enumerate(rows):
+            start, end = data.offsets[row], data.offsets[row + 1]
+            padding = width - (end - start)
+            assert batch.ids[at].tolist() == data.ids[start:end].tolist() + [3] * padding
+            assert batch.mask[at].tolist() == [1] * (end - start) + [0] * padding
+            assert batch.labels[at] == data.labels[row]
+            if any(typed):
+                types = data.types[start:end].tolist() if typed[number] else [0] * (end - start)
+                assert batch.types[at].tolist() == types + [0] * padding
+        assert (batch.types is None) == (not any(typed))
+        assert batch.ids.dtype == batch.mask.dtype == batch.labels.dtype == torch.int64
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=8))
+def test_pieces_against_a_loop(spans):
+    starts, lengths = np.array(spans, dtype=np.int64).reshape(-1, 2).T
+    expected = [place for start, length in spans for place in range(start, start + length)]
+    assert pieces(starts, lengths).tolist() == expected
 
 
 def test_slices_and_concatenation_are_inverse():
-    batch = collate([made_up([3, 1, 2, 5, 4], types=True)], np.zeros(5, dtype=np.int64), np.arange(5))
+    batch = collate(made_up([3, 1, 2, 5, 4], types=True), np.arange(5))
     whole = concatenate([batch[0:2], batch[2:3], batch[3:5]])
     for name in ("ids", "mask", "labels", "types"):
         assert torch.equal(getattr(whole, name), getattr(batch, name))
@@ -207,7 +219,7 @@ def test_plain_is_the_gradient_of_all_examples_together(mixture, fresh):
     assert not value.requires_grad
 
     order = np.argsort(mixture.which[chosen], kind="stable")
-    together = collate(mixture.sets, mixture.which[chosen][order], mixture.rows[chosen][order])
+    together = collate(evaluation._joined(mixture.sets), chosen[order])
     loss = functional.cross_entropy(of(together), together.labels)
     assert value.item() == loss.item()
     for name, expected in gradients(of, loss).items():
@@ -360,7 +372,7 @@ def test_a_loaded_model_follows_its_seed(fresh):
 
 def test_logits_are_the_head_on_the_mean_of_the_text_s_tokens(sets, fresh):
     of = fresh().eval()
-    batch = collate([sets["deu"]], np.zeros(4, dtype=np.int64), np.arange(4))
+    batch = collate(sets["deu"], np.arange(4))
     hidden = of.encoder(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
     for place in range(4):
         mean = hidden[place, : int(batch.mask[place].sum())].mean(0)
@@ -418,7 +430,7 @@ def test_predictions_do_not_depend_on_batching(sets, fresh, monkeypatch, tokens,
     of.eval()
     for said, one in zip(found, data, strict=True):
         with torch.no_grad():
-            alone = [int(of(collate([one], np.array([0]), np.array([row]))).argmax()) for row in range(len(one))]
+            alone = [int(of(collate(one, np.array([row]))).argmax()) for row in range(len(one))]
         assert said.tolist() == alone
     assert {0, 1} <= {int(label) for said in found for label in said}
 
@@ -487,7 +499,7 @@ def slow_rows(of, sets, drawn):
     rows = [(data, drawn[code][half]) for half in (0, 1) for code, data in sets.items()]
     found = {}
     for data, chosen in rows:
-        batch = collate([data], np.zeros(len(chosen), dtype=np.int64), chosen)
+        batch = collate(data, chosen)
         by_block = {}
         for name, grad in gradients(exact, functional.cross_entropy(exact(batch), batch.labels)).items():
             by_block.setdefault(slow_block(name), []).append(grad.reshape(-1))
@@ -583,7 +595,7 @@ def test_losses_are_those_of_the_halves(sets, fresh):
         twin = trace(sets)
         for place, data in enumerate(sets.values()):
             rows = twin.draw(data)[half]
-            loss = cross_entropy(of, collate([data], np.zeros(4, dtype=np.int64), rows))
+            loss = cross_entropy(of, collate(data, rows))
             assert taken.losses[0][place + half * 3] == pytest.approx(loss.item(), rel=1e-6)
 
 
@@ -703,7 +715,7 @@ def test_sketches_of_gradients_of_one_sign_are_unbiased(sets, fresh, monkeypatch
     drawn = [twin.draw(data) for data in sets.values()]
     for half in (0, 1):
         for data, one in zip(sets.values(), drawn, strict=True):
-            batch = collate([data], np.zeros(4, dtype=np.int64), one[half])
+            batch = collate(data, one[half])
             found = gradient(of, batch)
             rows.append(torch.cat([found[name].reshape(-1) for name in blocks(of)["embeddings"]]).double())
     embeddings = torch.stack(rows).numpy()
@@ -858,6 +870,6 @@ def test_hyper_defaults_are_what_they_were():
 
 
 def test_batch_moves_with_its_types():
-    batch = collate([made_up([2, 3], types=True)], np.zeros(2, dtype=np.int64), np.arange(2)).to(CPU)
+    batch = collate(made_up([2, 3], types=True), np.arange(2)).to(CPU)
     assert isinstance(batch, Batch)
     assert batch.types.shape == batch.ids.shape == (2, 3)

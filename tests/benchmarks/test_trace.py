@@ -60,7 +60,7 @@ def obvious():
     flat = []
     for side in (0, 1):
         for one, rows in zip(pools.values(), halves):
-            loss = cross_entropy(model, collate([one], np.zeros(half, np.int64), rows[side]))
+            loss = cross_entropy(model, collate(one, rows[side]))
             flat.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, parameters)]))
     gradients = torch.stack(flat)
     return (gradients @ gradients.T).double().numpy(), True
