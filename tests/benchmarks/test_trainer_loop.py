@@ -140,7 +140,10 @@ print(json.dumps({
     importlib.util.find_spec("accelerate") is None, reason="the Trainer needs accelerate, which is not installed"
 )
 def test_at_most_three_tenths_of_a_loop_of_trainers(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """Scores are as good as theirs, on a language's own test and on the others', and clearly above a guess."""
+    """Scores are as good as theirs, on a language's own test and on the others', and clearly above a guess.
+
+    Of each side the fastest round counts: what else happens on a machine only adds (``timeit`` says so, too).
+    """
 
     def measured() -> dict[str, Any]:
         arguments = [sys.executable, "-c", LOOPS, str(tmp_path), str(LANGUAGES), str(EPOCHS), str(ROUNDS)]
@@ -150,12 +153,12 @@ def test_at_most_three_tenths_of_a_loop_of_trainers(benchmark: BenchmarkFixture,
 
     found = benchmark.pedantic(measured, rounds=1)
     trainer, ours = (np.array(found["seconds"][name]) for name in ("trainer", "ours"))
-    ratio = float(np.median(ours / trainer))
+    ratio, turns = float(ours.min() / trainer.min()), ours / trainer
     own, other = found["own"], found["other"]
     benchmark.extra_info.update(found, ratio=ratio)
     print(
         f"\n{ratio:.2f} times the time of {LANGUAGES} Trainers: {ours.min() / LANGUAGES:.2f} s a language against "
-        f"{trainer.min() / LANGUAGES:.2f} s; "
+        f"{trainer.min() / LANGUAGES:.2f} s (in single rounds {turns.min():.2f} to {turns.max():.2f} times); "
         f"macro F1 {own['ours']:.3f} against {own['trainer']:.3f} on own tests, "
         f"{other['ours']:.3f} against {other['trainer']:.3f} on others', majority class {found['majority']:.3f}"
     )
