@@ -435,6 +435,20 @@ def test_predictions_do_not_depend_on_batching(sets, fresh, monkeypatch, tokens,
     assert {0, 1} <= {int(label) for said in found for label in said}
 
 
+def test_predictions_of_sets_with_and_without_token_types(fresh):
+    of = fresh()
+    with torch.no_grad():
+        of.head.weight.mul_(50)
+        of.encoder.embeddings.token_type_embeddings.weight[1].mul_(30)
+    plain, typed = made_up([5, 3, 6, 4], first=20), made_up([4, 6, 3, 5], first=30, types=True)
+    data = [plain, made_up([]), typed, replace(typed, types=None)]
+    said = predict(of, data, CPU, "fp32")
+    assert said[2].tolist() != said[3].tolist()
+    of.eval()
+    for found, one in zip(said, data, strict=True):
+        assert found.tolist() == [int(of(collate(one, np.array([row]))).argmax()) for row in range(len(one))]
+
+
 def test_a_text_of_several_sets_is_read_once(sets, fresh):
     """But under each mask that it passes through."""
     of = fresh()
