@@ -7,12 +7,9 @@ import torch
 from transformers import AutoModel
 from transformers.models.bert import modeling_bert
 
-import benchmark.training.execution
-import benchmark.training.readings  # noqa: F401
-from tasks.languages import language
+import benchmark.training.execution  # noqa: F401
 
 torch.set_num_threads(1)
-language("eng")  # else each worker reads the table of languages anew
 with contextlib.suppress(ImportError):  # else each worker makes this table anew, with its first model
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
